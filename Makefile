@@ -1,0 +1,81 @@
+# Targets: demo, test, lint, docs, bench, clean. Everything happens in .venv, made on the first call.
+# Options:  BACKEND=tensorflow|jax|torch (demo, bench)   JOBS=n (backends tested at a time)
+#           PYTHON=...  the interpreter that makes .venv   ARGS="..."  passed on to the demo or to pytest
+
+BACKEND  ?= tensorflow
+BACKENDS := tensorflow jax torch
+JOBS     ?= 2
+ARGS     ?=
+PYTHON   ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+export OMP_WAIT_POLICY := PASSIVE
+export TF_CPP_MIN_LOG_LEVEL := 3
+export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
+
+ifeq ($(filter $(BACKEND),$(BACKENDS)),)
+$(error BACKEND must be one of: $(BACKENDS). Received: BACKEND=$(BACKEND))
+endif
+
+.PHONY: demo test lint docs bench clean $(BACKENDS:%=test-%)
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.plots $(VENV)/.$(BACKEND)
+	KERAS_BACKEND=$(BACKEND) $(BIN)/python -m applications.conditional_vae $(ARGS)
+
+# The three backends run JOBS at a time, each in its own process; each prints its whole output when it ends.
+test: $(VENV)/.dev $(BACKENDS:%=$(VENV)/.%) lint docs
+	@$(MAKE) --no-print-directory -k -j$(JOBS) $(BACKENDS:%=test-%); status=$$?; \
+	for b in $(BACKENDS); do printf '%-11s' $$b; tail -n 1 .cache/test-$$b.log; done; exit $$status
+
+$(BACKENDS:%=test-%): test-%: $(VENV)/.dev $(VENV)/.%
+	@mkdir -p .cache
+	@KERAS_BACKEND=$* $(BIN)/python -m pytest -p no:cacheprovider $(ARGS) >.cache/test-$*.log 2>&1; \
+	status=$$?; echo "== pytest, KERAS_BACKEND=$*"; cat .cache/test-$*.log; exit $$status
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+
+docs: $(VENV)/.dev $(VENV)/.$(BACKEND)
+	KERAS_BACKEND=$(BACKEND) $(BIN)/mkdocs build --strict --quiet
+
+bench: $(VENV)/.dev $(BACKENDS:%=$(VENV)/.%)
+	@mkdir -p runs/benchmarks
+	@for file in $(wildcard benchmarks/step_overhead.py benchmarks/random_cost.py); do \
+	name=$$(basename $$file .py)-$(BACKEND); echo "== $$name"; \
+	KERAS_BACKEND=$(BACKEND) $(BIN)/python -m benchmarks.$$(basename $$file .py) \
+	--output runs/benchmarks/$$name.json || exit 1; done
+
+clean:
+	rm -rf $(VENV) .cache site build dist
+
+# The environment. Each stamp adds to the same .venv, so no target undoes what another installed.
+$(VENV)/.made:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later, with the venv module, is needed. Name one: make PYTHON=/path/to/python"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.plots: $(VENV)/.made pyproject.toml
+	$(PIP) -e '.[plots]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.made pyproject.toml
+	$(PIP) -e '.[dev,docs]'
+	@touch $@
+
+# tensorflow and tensorflow-cpu fill the same folder, so one environment holds one of them: the small one where it exists.
+$(VENV)/.tensorflow: $(VENV)/.made
+	$(BIN)/python -m pip --disable-pip-version-check show --quiet tensorflow 2>/dev/null || $(PIP) tensorflow-cpu || $(PIP) tensorflow
+	@touch $@
+
+$(VENV)/.jax: $(VENV)/.made
+	$(PIP) 'jax>=0.5'
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.made
+	$(PIP) 'torch==2.13.0'
+	@touch $@

@@ -1,0 +1,43 @@
+"""Shared by all tests: the backend is printed, seeds are set, runs are temporary, real data is optional."""
+
+import os
+from pathlib import Path
+
+import keras
+import pytest
+
+
+def pytest_report_header(config):
+    return f"keras {keras.__version__}, backend {keras.backend.backend()}"
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Every test begins from the same seed, whatever ran before it."""
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def run_folder(tmp_path, monkeypatch):
+    """A temporary folder, made the working directory, so that `runs/...` lands in it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def data_folder():
+    """The folder of real data named by KERAS_GEN_DATA; the test is skipped without it."""
+    folder = os.environ.get("KERAS_GEN_DATA")
+    if not folder:
+        pytest.skip("needs real data: set KERAS_GEN_DATA to its folder")
+    return Path(folder)
+
+
+def pytest_collection_modifyitems(items):
+    """`@pytest.mark.real_data` skips a test without KERAS_GEN_DATA."""
+    if os.environ.get("KERAS_GEN_DATA"):
+        return
+    skip = pytest.mark.skip(reason="needs real data: set KERAS_GEN_DATA to its folder")
+    for item in items:
+        if "real_data" in item.keywords:
+            item.add_marker(skip)

@@ -1,0 +1,33 @@
+"""`import keras_gen` is light: no second backend, no plotting library, little time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = """
+import json, sys, time
+import keras
+before, start = set(sys.modules), time.perf_counter()
+import keras_gen
+seconds = time.perf_counter() - start
+loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+print(json.dumps({"seconds": seconds, "loaded": sorted(loaded)}))
+"""
+HEAVY = {"matplotlib", "PIL", "scipy", "sklearn", "pandas", "tensorflow", "jax", "torch", "tensorflow_probability"}
+MOST_SECONDS = 0.3
+
+
+def measured_import():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_import_is_light():
+    """After `import keras`, `import keras_gen` loads no heavy library and takes at most 0.3 s."""
+    result = measured_import()
+    assert not HEAVY & set(result["loaded"])
+    if result["seconds"] > MOST_SECONDS:  # a busy machine is slow once, a heavy import always
+        result = min(result, measured_import(), measured_import(), key=lambda r: r["seconds"])
+    assert result["seconds"] <= MOST_SECONDS
