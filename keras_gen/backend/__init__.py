@@ -1,0 +1,48 @@
+"""The engine room: the only room that imports a backend.
+
+A generative model is written once. What its training step needs and `keras.ops` does not offer is here, in one
+contract that each backend fulfils in a file of its own:
+
+| name | meaning |
+|---|---|
+| `value_and_grad(fn, variables)` | `fn()` and its gradient in `variables`; a variable that `fn` does not use gets zeros |
+| `grad(fn, x)` | d sum(fn(x)) / dx, itself differentiable in x and in every variable |
+| `vjp(fn, x, cotangent)` | `fn(x)` and the product cotangent^T J |
+| `jvp(fn, x, tangent)` | `fn(x)` and the product J tangent |
+| `no_grad(fn, *args)` | `fn(*args)` as constants |
+| `compile(fn, variables)` | `fn` compiled; it reads the variables' current values at each call and leaves no side effect |
+| `apply_gradients(optimizer, gradients)` | one optimizer step on the variables that the optimizer was built with |
+| `Trainer` | the mixin that turns `train_on(data)`, `test_on(data)` and `predict_on(data)` into Keras's steps |
+
+Side effects of `fn` (moving averages, seeds, metrics) happen exactly once and survive the differentiation on every
+backend. On TensorFlow and torch that is the nature of a tape. JAX differentiates pure functions, so `jax.py` opens
+an inner `keras.StatelessScope` that holds all current values, and hands the new ones to the scope around it.
+"""
+
+import keras
+
+from keras_gen.backend.optimizer_group import OptimizerGroup
+
+if keras.config.backend() == "tensorflow":
+    from keras_gen.backend.tensorflow import Trainer, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
+elif keras.config.backend() == "jax":
+    from keras_gen.backend.jax import Trainer, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
+elif keras.config.backend() == "torch":
+    from keras_gen.backend.torch import Trainer, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
+else:
+    raise ImportError(
+        "keras_gen trains on the Keras backends 'tensorflow', 'jax' and 'torch'. "
+        f"Received: backend={keras.config.backend()!r}. Set the environment variable KERAS_BACKEND before importing Keras."
+    )
+
+__all__ = [
+    "OptimizerGroup",
+    "Trainer",
+    "apply_gradients",
+    "compile",
+    "grad",
+    "jvp",
+    "no_grad",
+    "value_and_grad",
+    "vjp",
+]

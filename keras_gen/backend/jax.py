@@ -1,0 +1,152 @@
+"""The contract on JAX: pure functions under `keras.StatelessScope`. `keras_gen.backend` states what each name means.
+
+JAX differentiates functions of values, while a Keras layer writes to variables: batch statistics, seeds, metrics.
+Let S be the map variable -> value of the scope that is open (empty when none is). To differentiate `fn`, open an
+inner scope holding S, so that every read sees the current value (Keras consults the innermost scope alone); run `fn`;
+return as auxiliary outputs the entries that changed; and write these into S, or into the variables themselves when
+no scope was open. What was a tracer of the differentiation comes out as a value of the surrounding trace.
+"""
+
+import jax
+import keras
+from keras.src.backend.common.stateless_scope import get_stateless_scope
+
+
+class _Scope(keras.StatelessScope):
+    """A stateless scope that begins with the values of the scope around it and remembers what was written."""
+
+    def __init__(self, mapping=()):
+        super().__init__(mapping, collect_losses=True)
+        outer = get_stateless_scope()
+        if outer is not None:
+            self.state_mapping = {**outer.state_mapping, **self.state_mapping}
+        self.written = {}
+
+    def add_update(self, update):
+        super().add_update(update)
+        self.written[id(update[0])] = update[0]
+
+    def updates(self):
+        """The variables written inside, and their new values."""
+        variables = list(self.written.values())
+        return variables, [self.get_current_value(v) for v in variables]
+
+
+def _hand_over(variables, values):
+    """Write what an inner scope changed into the scope around it, or into the variables."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def _pure(fn, variables=()):
+    """`fn` as a pure function `(values, *args) -> (output, new values)`, and a cell naming what was written."""
+    written = []
+
+    def run(values, *args):
+        with _Scope(list(zip(variables, values, strict=True))) as scope:
+            output = fn(*args)
+        written[:], new = scope.updates()
+        return output, new
+
+    return run, written
+
+
+def value_and_grad(fn, variables, has_aux=False):
+    """`fn()` and its gradient in the Keras `variables`; with `has_aux`, `fn` returns `(value, aux)`."""
+    run, written = _pure(fn, variables)
+
+    def loss(values):
+        output, new = run(values)
+        return (output[0] if has_aux else output), (output, new)
+
+    (_, (output, new)), gradients = jax.value_and_grad(loss, has_aux=True)([v.value for v in variables])
+    _hand_over(written, new)
+    return output, gradients
+
+
+def grad(fn, x):
+    """Gradient of `sum(fn(x))` in the array (or structure of arrays) `x`, of the same shape."""
+    run, written = _pure(fn)
+
+    def total(x):
+        output, new = run([], x)
+        return output.sum(), new
+
+    gradient, new = jax.grad(total, has_aux=True)(x)
+    _hand_over(written, new)
+    return gradient
+
+
+def vjp(fn, x, cotangent):
+    """`(fn(x), cotangent^T J)`, the second of the shape of `x`."""
+    run, written = _pure(fn)
+    y, pull_back, new = jax.vjp(lambda x: run([], x), x, has_aux=True)
+    _hand_over(written, new)
+    return y, pull_back(jax.numpy.asarray(cotangent, y.dtype))[0]
+
+
+def jvp(fn, x, tangent):
+    """`(fn(x), J tangent)`, the second of the shape of `fn(x)`."""
+    run, written = _pure(fn)
+    tangent = jax.numpy.asarray(tangent, x.dtype)
+    y, product, new = jax.jvp(lambda x: run([], x), (x,), (tangent,), has_aux=True)
+    _hand_over(written, new)
+    return y, product
+
+
+def no_grad(fn, *args):
+    """`fn(*args)` as constants."""
+    return jax.tree.map(jax.lax.stop_gradient, fn(*args))
+
+
+def compile(fn, variables=()):
+    """`fn` compiled; `variables` (a list, or a function that returns it) enter as arguments, never as constants."""
+    listed = variables if callable(variables) else lambda: variables
+
+    @jax.jit
+    def run(values, *args):
+        with keras.StatelessScope(list(zip(listed(), values, strict=True))):
+            return fn(*args)
+
+    return lambda *args: run([v.value for v in listed()], *args)
+
+
+def apply_gradients(optimizer, gradients):
+    """One step of `optimizer` on the variables that it was built with.
+
+    It goes through `stateless_apply`: a `LossScaleOptimizer` branches on the gradients, and only its stateless form
+    keeps what the branches write.
+    """
+    trainable, own = optimizer._trainable_variables, optimizer.variables
+    values = optimizer.stateless_apply([v.value for v in own], gradients, [v.value for v in trainable])
+    _hand_over([*trainable, *own], [*values[0], *values[1]])
+
+
+class Trainer:
+    """Keras's steps on JAX from `train_on`, `test_on` and `predict_on`: state in, state out."""
+
+    def train_step(self, state, data):
+        return self._stateless(self.train_on, self._state_variables(optimizer=True), state, data)
+
+    def test_step(self, state, data):
+        return self._stateless(self.test_on, self._state_variables(), state, data)
+
+    def predict_step(self, state, data):
+        groups = [self.trainable_variables, self.non_trainable_variables]
+        outputs, new = self._stateless(self.predict_on, groups, state, data)
+        return outputs, new[1]
+
+    def _state_variables(self, optimizer=False):
+        """The groups of variables in the order in which Keras passes their values."""
+        own = [self.optimizer.variables] if optimizer else []
+        return [self.trainable_variables, self.non_trainable_variables, *own, self.metrics_variables]
+
+    def _stateless(self, step, groups, state, data):
+        pairs = [pair for group, values in zip(groups, state, strict=True) for pair in zip(group, values, strict=True)]
+        with keras.StatelessScope(pairs) as scope:
+            logs = step(data)
+        return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
+
+    def synchronize(self):
+        """Give the variables the state of a running epoch: during `fit` it lives outside of them."""
+        self.jax_state_sync()

@@ -1,0 +1,75 @@
+"""The contract on TensorFlow: tapes. `keras_gen.backend` states what each name means.
+
+A tape inside a tape is differentiable, so `grad` needs nothing special. `fn` is given an alias of `x` (an identity)
+so that, as on JAX, only the use of the argument counts, not what else depends on x.
+"""
+
+import tensorflow as tf
+
+
+def value_and_grad(fn, variables, has_aux=False):
+    """`fn()` and its gradient in the Keras `variables`; with `has_aux`, `fn` returns `(value, aux)`."""
+    references = [v.value for v in variables]
+    with tf.GradientTape() as tape:
+        output = fn()
+        value = output[0] if has_aux else output
+    gradients = tape.gradient(value, references, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return output, gradients
+
+
+def grad(fn, x):
+    """Gradient of `sum(fn(x))` in the tensor (or structure of tensors) `x`, of the same shape."""
+    x = tf.nest.map_structure(tf.identity, x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = tf.reduce_sum(fn(x))
+    return tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def vjp(fn, x, cotangent):
+    """`(fn(x), cotangent^T J)`, the second of the shape of `x`."""
+    x = tf.identity(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = fn(x)
+    zero = tf.UnconnectedGradients.ZERO
+    return y, tape.gradient(y, x, output_gradients=cotangent, unconnected_gradients=zero)
+
+
+def jvp(fn, x, tangent):
+    """`(fn(x), J tangent)`, the second of the shape of `fn(x)`."""
+    x = tf.identity(x)
+    with tf.autodiff.ForwardAccumulator(x, tf.cast(tangent, x.dtype)) as accumulator:
+        y = fn(x)
+    return y, accumulator.jvp(y, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def no_grad(fn, *args):
+    """`fn(*args)` as constants: nothing is recorded."""
+    return tf.nest.map_structure(tf.stop_gradient, fn(*args))
+
+
+def compile(fn, variables=None):
+    """`fn` as one graph. `variables` is not needed here: a graph reads them when it runs."""
+    return tf.function(fn, reduce_retracing=True)
+
+
+def apply_gradients(optimizer, gradients):
+    """One step of `optimizer` on the variables that it was built with."""
+    optimizer.apply(gradients, optimizer._trainable_variables)
+
+
+class Trainer:
+    """Keras's steps on TensorFlow from `train_on`, `test_on` and `predict_on`."""
+
+    def train_step(self, data):
+        return self.train_on(data)
+
+    def test_step(self, data):
+        return self.test_on(data)
+
+    def predict_step(self, data):
+        return self.predict_on(data)
+
+    def synchronize(self):
+        """Variables always hold the current state here."""

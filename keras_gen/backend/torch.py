@@ -1,0 +1,110 @@
+"""The contract on torch: autograd. `keras_gen.backend` states what each name means.
+
+`torch.autograd.grad` on one player's variables leaves no `.grad` behind, so players cannot leak into one another.
+`grad` must not detach `x`: terms such as a path-length penalty differentiate through it. So `fn` is given a view of
+`x` that keeps the graph, and only a leaf without a graph is made to require one.
+"""
+
+import keras
+import torch
+
+_tree = keras.tree
+
+
+def value_and_grad(fn, variables, has_aux=False):
+    """`fn()` and its gradient in the Keras `variables`; with `has_aux`, `fn` returns `(value, aux)`."""
+    references = [v.value for v in variables]
+    with torch.enable_grad():
+        output = fn()
+        value = output[0] if has_aux else output
+    if not value.requires_grad:
+        return output, [torch.zeros_like(r) for r in references]
+    gradients = torch.autograd.grad(value, references, allow_unused=True, materialize_grads=True)
+    return output, [g.detach() for g in gradients]
+
+
+def _traced(x):
+    """A view of `x` that keeps its graph; a constant begins a graph of its own."""
+    return x.view_as(x) if x.requires_grad else x.detach().requires_grad_(True)
+
+
+def _gradient(y, inputs, cotangent, keep):
+    if not y.requires_grad:
+        return [torch.zeros_like(i) for i in inputs]
+    gradients = torch.autograd.grad(
+        y, inputs, cotangent, create_graph=keep, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return gradients if keep else [g.detach() for g in gradients]
+
+
+def grad(fn, x):
+    """Gradient of `sum(fn(x))` in the tensor (or structure of tensors) `x`, of the same shape."""
+    keep = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = _tree.map_structure(_traced, x)
+        gradients = _gradient(fn(x).sum(), _tree.flatten(x), None, keep)
+    return _tree.pack_sequence_as(x, gradients)
+
+
+def vjp(fn, x, cotangent):
+    """`(fn(x), cotangent^T J)`, the second of the shape of `x`."""
+    keep = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = _traced(x)
+        y = fn(x)
+        (product,) = _gradient(y, [x], cotangent, keep)
+    return (y if keep else y.detach()), product
+
+
+def jvp(fn, x, tangent):
+    """`(fn(x), J tangent)`, the second of the shape of `fn(x)`.
+
+    J t is the derivative in u of the linear map u -> (u^T J) t, so two reverse sweeps give it for every operation
+    that can be differentiated twice, with no need of forward-mode rules.
+    """
+    keep = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = _traced(x)
+        y = fn(x)
+        u = torch.zeros_like(y, requires_grad=True)
+        (product,) = _gradient(y, [x], u, keep=True)
+        (out,) = _gradient(product, [u], torch.as_tensor(tangent, dtype=x.dtype, device=x.device), keep)
+    return (y if keep else y.detach()), out
+
+
+def no_grad(fn, *args):
+    """`fn(*args)` as constants: nothing is recorded."""
+    with torch.no_grad():
+        return fn(*args)
+
+
+def compile(fn, variables=None):
+    """`fn` without a tape. torch runs eagerly, as Keras's own `predict` does on it."""
+
+    def run(*args):
+        with torch.no_grad():
+            return fn(*args)
+
+    return run
+
+
+def apply_gradients(optimizer, gradients):
+    """One step of `optimizer` on the variables that it was built with."""
+    with torch.no_grad():
+        optimizer.apply(gradients, optimizer._trainable_variables)
+
+
+class Trainer:
+    """Keras's steps on torch from `train_on`, `test_on` and `predict_on`."""
+
+    def train_step(self, data):
+        return self.train_on(data)
+
+    def test_step(self, data):
+        return self.test_on(data)
+
+    def predict_step(self, data):
+        return self.predict_on(data)
+
+    def synchronize(self):
+        """Variables always hold the current state here."""

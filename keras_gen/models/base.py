@@ -1,0 +1,617 @@
+"""The contract of a model: one class that trains on three backends, with one optimizer or one a player.
+
+A family states a loss per example, l(x_i, y_i), by `objective`; training minimises
+
+    L = 1/n sum_i w_i l(x_i, y_i) + regularisers,        w_i the sample weights (1 by default),
+
+by one step of the optimizer: `update`. A game overrides `update` and calls `minimize` once a player: each call
+differentiates one loss in one player's variables and steps that player's optimizer. The same code is the training
+step on TensorFlow, JAX and torch: `keras_gen.backend` says how.
+"""
+
+import math
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen import backend, random
+from keras_gen.models import inputs
+from keras_gen.models.batching import in_batches
+from keras_gen.models.tracking import Means
+
+_REFUSED = {
+    "loss": "the model is its own loss: override `objective`",
+    "loss_weights": "the parts of the objective are weighted by the model's own arguments (such as `beta`)",
+    "class_weight": "y is a condition, no target: weight examples by `sample_weight`",
+    "weighted_metrics": "pass `metrics`; they receive sample_weight when there is one",
+}
+
+
+class Batch(NamedTuple):
+    """What a training step sees: data `x`, its `condition` (or None) and the `sample_weight` (or None)."""
+
+    x: object
+    condition: object = None
+    sample_weight: object = None
+
+
+class _EpochEnd(keras.callbacks.Callback):
+    """Tells a model that an epoch begins and ends, before the user's callbacks hear of the end."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model._epoch_open = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model._close_epoch()
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class GenerativeModel(backend.Trainer, keras.Model):
+    """A generative model p(x) or p(x given y) that trains with `fit` on TensorFlow, JAX and torch.
+
+    Subclasses build their networks in the constructor and write `objective(x, condition, training)`, a dict of
+    tensors of shape `(batch,)` of which `"loss"` is minimised and the others are logged. What samples writes
+    `generate(keys, condition, temperature)`; what has a likelihood writes `log_density(x, condition)`. A game
+    overrides `players` and `update` instead.
+
+    Args:
+        event_shape: shape of one example, without the batch.
+        num_classes: number of classes if the condition is an integer label.
+        condition_shape: shape of one condition if it is a vector or an image. Neither of the two: no condition.
+        name, dtype: as in `keras.Model`.
+
+    Raises:
+        ValueError: a shape with a size that is no positive int, or both kinds of condition.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_gen.models import GenerativeModel
+        >>> class Mean(GenerativeModel):
+        ...     "Fits the mean of a unit normal."
+        ...     def __init__(self, event_shape, **kwargs):
+        ...         super().__init__(event_shape, **kwargs)
+        ...         self.mean = self.add_weight(shape=event_shape, initializer="zeros", name="mean")
+        ...     def objective(self, x, condition=None, training=False):
+        ...         return {"loss": 0.5 * keras.ops.sum((x - self.mean) ** 2, axis=-1)}
+        >>> model = Mean((2,))
+        >>> model.compile(keras.optimizers.SGD(0.5))
+        >>> history = model.fit(np.ones((64, 2), "float32"), epochs=10, verbose=0)
+        >>> bool(history.history["loss"][-1] < 1e-3)
+        True
+
+    Reference:
+        Keras 3 asks for one `train_step` a backend (keras.io/guides, "Customizing what happens in fit()" with
+        TensorFlow, JAX, PyTorch); this class is written once.
+    """
+
+    likelihood = None
+    """`"exact"`, `"bound"`, or None for a model without a likelihood."""
+
+    event_dtype = "float32"
+    """Dtype in which `objective` receives x: `"float32"` (at least), or `"int32"` for tokens."""
+
+    def __init__(self, event_shape, num_classes=None, condition_shape=None, **kwargs):
+        super().__init__(**kwargs)
+        if num_classes is not None and condition_shape is not None:
+            raise ValueError(
+                "Expected `num_classes` (labels) or `condition_shape` (vectors, images), not both. "
+                f"Received: num_classes={num_classes}, condition_shape={condition_shape}."
+            )
+        self.event_shape = _shape(event_shape, "event_shape")
+        self.num_classes = None if num_classes is None else inputs.check_count(num_classes, "num_classes")
+        self.condition_shape = () if num_classes is not None else condition_shape
+        if condition_shape is not None:
+            self.condition_shape = _shape(condition_shape, "condition_shape")
+        self.diagnostics = []
+        self._compiled_functions = {}
+        self._epoch_open = False
+        self._train_means = Means(name="train_means")
+        self._test_means = Means(name="test_means")
+
+    # What a family writes.
+
+    def objective(self, x, condition=None, training=False):
+        """Dict of tensors of shape `(batch,)`: `"loss"` is minimised, the others are logged."""
+        raise NotImplementedError(
+            f"{type(self).__name__} states no `objective`: fit needs it (or an `update` of your own), evaluate too."
+        )
+
+    @property
+    def players(self):
+        """Dict, player -> what its optimizer moves: a layer, or a list of layers or of variables."""
+        return {"model": self}
+
+    def update(self, batch):
+        """One training step on `batch`; returns the dict of its logs. By default one `minimize` of the objective."""
+        return self.minimize(lambda: self.objective(batch.x, batch.condition, training=True), batch=batch)
+
+    def end_epoch(self):
+        """Called by `fit` after the last step of each epoch, before validation: for EM and closed forms."""
+
+    def check_support(self, x):
+        """Raise `ValueError` if the numpy array `x` lies outside of the support of the likelihood."""
+
+    def generate(self, keys, condition=None, temperature=1.0):
+        """Samples as a tensor `(n, *event_shape)`, one for each of the random `keys` `(n, 2)`; traces inside other graphs."""
+        raise NotImplementedError(f"{type(self).__name__} does not sample.")
+
+    def log_density(self, x, condition=None):
+        """log p(x given condition) as a tensor `(batch,)`, nats; traces inside other graphs."""
+        raise NotImplementedError(self._no_likelihood())
+
+    # Training.
+
+    def minimize(self, fn, player=None, batch=None):
+        """One optimizer step of `player` on the mean of `fn()`; returns the logs.
+
+        Args:
+            fn: function without arguments that returns a scalar or `(batch,)` tensor, or a dict with such a tensor as
+                `"loss"` and others to log.
+            player: name of the player to step; may be left out when there is one.
+            batch: the `Batch` whose sample weights multiply the loss per example.
+
+        Returns:
+            dict of scalars. A player that has a name logs its loss as `"{player}_loss"`.
+
+        Raises:
+            ValueError: an unknown player.
+        """
+        optimizer = self._member(player)
+        weight = None if batch is None else batch.sample_weight
+
+        def loss():
+            terms = _mean_terms(fn(), weight)
+            terms["loss"] = terms["loss"] + self._regularisation(player)
+            return optimizer.scale_loss(terms["loss"]), terms
+
+        (_, terms), gradients = backend.value_and_grad(loss, optimizer._trainable_variables, has_aux=True)
+        backend.apply_gradients(optimizer, gradients)
+        return {_log_name(name, player): value for name, value in terms.items()}
+
+    def split(self, batch, parts):
+        """`batch` in `parts` of fresh examples, equal in size to within one: part k takes examples k, k + parts, ..."""
+        size = batch.x.shape[0]
+        if size is not None and size < parts:
+            raise ValueError(
+                f"Expected at least {parts} examples a batch, one for each of the {parts} parts of a step. Received: {size}. "
+                "Use a larger batch_size, or one that leaves no such remainder."
+            )
+        return [Batch(*(None if t is None else t[k::parts] for t in batch)) for k in range(parts)]
+
+    def train_on(self, data):
+        """One training step on `data` as Keras delivers it; returns the logs so far in this epoch."""
+        batch = self._batch(data)
+        logs = self.update(batch)
+        self.optimizer.advance()
+        return self._log(self._train_means, logs, batch)
+
+    def test_on(self, data):
+        """The mean objective on `data`; returns the logs so far."""
+        batch = self._batch(data)
+        terms = _mean_terms(self.objective(batch.x, batch.condition, training=False), batch.sample_weight)
+        if "nll" in terms:
+            terms["bits_per_dim"] = terms["nll"] / (math.prod(self.event_shape) * math.log(2.0))
+        return self._log(self._test_means, terms, batch)
+
+    def predict_on(self, data):
+        """`model(x)` or `model(x, condition)`."""
+        x, condition, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, condition = x if isinstance(x, (tuple, list)) else (x, condition)
+        return self(x, training=False) if not self.conditional else self(x, condition, training=False)
+
+    def _log(self, tracker, terms, batch):
+        tracker.update_state(terms, ops.shape(batch.x)[0])
+        logs = tracker.means(terms)
+        for metric in self.diagnostics:
+            logs.update(metric.result())
+        if self._compile_metrics is not None:
+            logs.update(self._metric_logs(batch))
+        return logs
+
+    def _metric_logs(self, batch):
+        own = {metric.name for metric in (self._train_means, self._test_means, *self.diagnostics)}
+        args = (batch.x,) if not self.conditional else (batch.x, batch.condition)
+        results = self.compute_metrics(*args[:1], batch.x, self(*args, training=False), batch.sample_weight)
+        return {name: value for name, value in results.items() if name not in own}
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Update the compiled metrics with `(x, model(x, y))`: what is modelled is x."""
+        return super().compute_metrics(x, x, y_pred, sample_weight)
+
+    def _batch(self, data):
+        x, condition, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        inputs.check_shape(x.shape, self.event_shape, "x")
+        if (condition is None) == self.conditional:
+            inputs.check_condition(self, condition, 0)
+        if condition is not None:
+            condition = condition[:, 0] if self.num_classes and len(condition.shape) == 2 else condition
+            inputs.check_shape(condition.shape, self.condition_shape, "y")
+            condition = ops.cast(condition, "int32" if self.num_classes else self.variable_dtype)
+        x = ops.cast(x, self.variable_dtype if self.event_dtype == "float32" else self.event_dtype)
+        return Batch(x, condition, sample_weight)
+
+    def _member(self, player):
+        names = self.optimizer.players
+        if player is None and len(names) == 1:
+            return self.optimizer.member(names[0])
+        if player not in names:
+            raise ValueError(f"Expected `player` as one of {list(names)}. Received: player={player!r}.")
+        return self.optimizer.member(player)
+
+    def _regularisation(self, player):
+        """Sum of the losses that the player's layers added: weight regularisers and `add_loss`."""
+        losses = [loss for layer in _layers(self.players[player or self.optimizer.players[0]]) for loss in layer.losses]
+        return sum((ops.cast(ops.sum(loss), "float32") for loss in losses), ops.zeros((), "float32"))
+
+    def _close_epoch(self):
+        if self._epoch_open:
+            self._epoch_open = False
+            self.end_epoch()
+
+    # Keras's own methods, with our checks.
+
+    def build(self, input_shape=None):
+        """Create what is still missing by one evaluation of the objective on two zero examples."""
+        if not self.built:
+            self.built = True
+            x = ops.zeros((2, *self.event_shape), self.event_dtype)
+            self.objective(x, self._zero_condition(2), training=False)
+
+    def compile(
+        self, optimizer="adam", *, metrics=None, run_eagerly=False, steps_per_execution=1, jit_compile="auto", **refused
+    ):
+        """Configure training.
+
+        Args:
+            optimizer: a Keras optimizer or its name, default Adam with Keras's own rate; a model with several players
+                takes a dict with one a player, or one configuration of which each player gets a copy.
+            metrics: as in Keras; they receive `(x, model(x, y))`.
+            run_eagerly, jit_compile: as in Keras.
+            steps_per_execution: as in Keras; TensorFlow and JAX only.
+
+        Raises:
+            ValueError: an argument that is refused (`loss`, `loss_weights`, `class_weight`, `weighted_metrics`), an
+                unknown or a missing player, a player without variables, `steps_per_execution` on torch.
+        """
+        _refuse(refused)
+        if steps_per_execution != 1 and keras.config.backend() == "torch":
+            raise ValueError(
+                "Expected `steps_per_execution=1` on the torch backend: Keras runs one step a call there. "
+                f"Received: {steps_per_execution}. Leave it out, or use TensorFlow or JAX."
+            )
+        self.build()
+        variables = {player: self._player_variables(player, moved) for player, moved in self.players.items()}
+        group = optimizer if isinstance(optimizer, backend.OptimizerGroup) else self._group(optimizer, variables)
+        super().compile(
+            optimizer=group,
+            metrics=metrics,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=False,
+        )
+        group.build(variables)
+        self._loss_tracker = None
+        self._asked_jit_compile = jit_compile
+        self._build_metrics()
+
+    def _group(self, optimizer, variables):
+        players = list(variables)
+        if not isinstance(optimizer, dict):
+            optimizer = _one_each(optimizer, players)
+        if unknown := sorted(set(optimizer) - set(players)):
+            raise ValueError(f"Expected optimizers for the players {players}. Received an unknown player: {unknown}.")
+        if missing := sorted(set(players) - set(optimizer)):
+            raise ValueError(f"Expected an optimizer for each of the players {players}. Missing: {missing}.")
+        optimizer = {player: keras.optimizers.get(o) for player, o in optimizer.items()}
+        if self.dtype_policy.name == "mixed_float16":
+            optimizer = {player: _loss_scaled(o) for player, o in optimizer.items()}
+        return backend.OptimizerGroup(optimizer)
+
+    def _player_variables(self, player, moved):
+        variables = []
+        for item in moved if isinstance(moved, (list, tuple)) else [moved]:
+            if isinstance(item, keras.layers.Layer) and not item.built:
+                raise ValueError(
+                    f"Expected the networks of player {player!r} to be built in the constructor. Received: {item.name!r} "
+                    "is not. Give it an Input, or call `network.build(shape)`."
+                )
+            variables += item.trainable_variables if isinstance(item, keras.layers.Layer) else [item]
+        unique = list({id(v): v for v in variables}.values())
+        if not unique:
+            raise ValueError(
+                f"Expected player {player!r} to have trainable variables. Received none. "
+                "Return the layers it moves from `players`, and check `trainable`."
+            )
+        return unique
+
+    def _build_metrics(self):
+        """Create the compiled metrics' variables now: shapes are known, and Keras would guess them without y."""
+        if self._compile_metrics is not None:
+            x = ops.zeros((2, *self.event_shape), self.event_dtype)
+            args = (x,) if not self.conditional else (x, self._zero_condition(2))
+            self._compile_metrics.build(x, self(*args, training=False))
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        return {**config, "jit_compile": self._asked_jit_compile} if config else config
+
+    def compile_from_config(self, config):
+        config = keras.saving.deserialize_keras_object(config)
+        accepted = ("optimizer", "metrics", "run_eagerly", "steps_per_execution", "jit_compile")
+        self.compile(**{name: config[name] for name in accepted if name in config})
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        shuffle=True,
+        class_weight=None,
+        sample_weight=None,
+        **kwargs,
+    ):
+        """Train. As `keras.Model.fit`, where `y` is the condition of p(x given y).
+
+        Args:
+            x: data `(n, *event_shape)`: an array, or what streams `x`, `(x, y)` or `(x, y, sample_weight)`.
+            y: condition: labels `(n,)`, or `(n, *condition_shape)`; None for a model without one.
+            sample_weight: `(n,)`; the loss of example i is multiplied by its weight.
+            validation_data: `x`, `(x, y)` or `(x, y, sample_weight)`, or what streams them.
+            batch_size, epochs, verbose, callbacks, validation_split, shuffle: as in Keras; others by name.
+
+        Returns:
+            `keras.callbacks.History`.
+
+        Raises:
+            ValueError: wrong shape or dtype, NaN or inf, x outside of the support, missing or superfluous y, labels
+                out of range, empty data, or `class_weight`.
+        """
+        if class_weight is not None:
+            _refuse({"class_weight": class_weight})
+        x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
+        if validation_data is not None:
+            validation_data = self._check_tuple(validation_data)
+        return super().fit(
+            x=x,
+            y=y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=self._with_epoch_end(callbacks),
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            **kwargs,
+        )
+
+    def _with_epoch_end(self, callbacks):
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.append(_EpochEnd())
+            return callbacks
+        listed = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+        return [_EpochEnd(), *listed]
+
+    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+        """The mean objective and its parts over the data, and `nll` (nats) and `bits_per_dim` where there is a likelihood.
+
+        `fit` calls it for validation; arguments and data as in `keras.Model.evaluate` and `fit`.
+        """
+        self._close_epoch()
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """`model(x)` in batches, as numpy. A model with a condition takes `predict((x, y))`."""
+        if isinstance(x, (tuple, list)) and len(x) == 2 and inputs.is_array(x[0]):
+            x = inputs.check_arrays(self, *x)[:2]
+        elif inputs.is_array(x):
+            x = inputs.check_arrays(self, x)[0]
+        return super().predict(x, *args, **kwargs)
+
+    def _check_tuple(self, data):
+        if not isinstance(data, (tuple, list)) or not len(data) or not inputs.is_array(data[0]):
+            return inputs.check_data(self, data) if inputs.is_array(data) else data
+        checked = inputs.check_arrays(self, *data)
+        return checked[: max(len(data), 2 if self.conditional else 1)]
+
+    # Sampling and likelihood, as numpy.
+
+    def sample(self, n, condition=None, *, seed=None, temperature=1.0, batch_size=None, verbose="auto"):
+        """Samples from the model.
+
+        Sample i depends on (seed, i) and its condition alone: not on `batch_size`, nor, to rounding, on the backend.
+
+        Args:
+            n: number of samples, at least 1.
+            condition: for a conditional model, `(n, ...)`, or one condition for all.
+            seed: non-negative integer; None draws fresh entropy. Training seeds are never advanced.
+            temperature: >= 0, scale of the randomness; 1 is the model itself, 0 its mode where defined.
+            batch_size: samples computed at once, default 256.
+            verbose: `"auto"` shows progress on work of more than two seconds; 0 or 1.
+
+        Returns:
+            numpy array `(n, *event_shape)`.
+
+        Raises:
+            ValueError: an argument out of its range; a condition missing, superfluous or of the wrong shape.
+        """
+        n = inputs.check_count(n, "n")
+        temperature = inputs.check_temperature(temperature)
+        keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), n))
+        condition = inputs.check_condition(self, self._repeat(condition, n), n)
+        arrays = {"keys": keys, "condition": condition}
+        extra = {"temperature": np.float32(temperature)} if temperature > 0 else {}
+        run = self._compiled("sample" if extra else "mode", lambda **kw: self.generate(**({"temperature": 0.0} | kw)))
+        return self._in_batches(run, arrays, extra, batch_size or 256, verbose)
+
+    def log_prob(self, x, condition=None, *, batch_size=None, verbose="auto"):
+        """log p(x given condition), nats, numpy `(batch,)`.
+
+        Args:
+            x: data `(n, *event_shape)`.
+            condition: `(n, ...)` for a conditional model.
+            batch_size: examples computed at once, default 256.
+            verbose: as in `sample`.
+
+        Raises:
+            NotImplementedError: the family has no likelihood.
+            ValueError: data that `fit` would refuse.
+        """
+        if self.likelihood is None:
+            raise NotImplementedError(self._no_likelihood())
+        x, condition, _ = inputs.check_arrays(self, x, condition)
+        run = self._compiled("log_density", lambda x, condition=None: self.log_density(self._event(x), condition))
+        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size or 256, verbose)
+
+    def _event(self, x):
+        return ops.cast(x, self.variable_dtype if self.event_dtype == "float32" else self.event_dtype)
+
+    def _compiled(self, name, fn):
+        """`fn`, of tensors by name, compiled once under `name`; it reads the model's current variables."""
+        if name not in self._compiled_functions:
+            functions = {}
+
+            def run(**kwargs):
+                names = tuple(sorted(kwargs))
+                if names not in functions:
+                    functions[names] = backend.compile(
+                        lambda *args: fn(**dict(zip(names, args, strict=True))), lambda: self.variables
+                    )
+                return functions[names](*(kwargs[n] for n in names))
+
+            self._compiled_functions[name] = run
+        return self._compiled_functions[name]
+
+    def _in_batches(self, run, arrays, extra, batch_size, verbose):
+        self.build()
+        self.synchronize()
+        batch_size = inputs.check_count(batch_size, "batch_size")
+        arrays = {name: array for name, array in arrays.items() if array is not None}
+        extra = {name: ops.convert_to_tensor(value) for name, value in extra.items()}
+        return in_batches(lambda **kw: run(**kw, **extra), arrays, batch_size, verbose)
+
+    def _repeat(self, condition, n):
+        """One condition given for all samples, repeated."""
+        if condition is None or not self.conditional:
+            return condition
+        condition = inputs.to_numpy(condition, "condition")
+        if condition.ndim == len(self.condition_shape):
+            condition = np.broadcast_to(condition, (n, *condition.shape))
+        return condition
+
+    # State.
+
+    @property
+    def conditional(self):
+        """Whether the model has a condition."""
+        return self.condition_shape is not None
+
+    def condition_description(self):
+        """The condition in words, for messages."""
+        if self.num_classes is not None:
+            return f"integer labels in [0, {self.num_classes}) of shape (batch,)"
+        return f"an array of shape (batch, {', '.join(map(str, self.condition_shape))})"
+
+    def _zero_condition(self, n):
+        if not self.conditional:
+            return None
+        return ops.zeros((n, *self.condition_shape), "int32" if self.num_classes is not None else "float32")
+
+    def _no_likelihood(self):
+        return (
+            f"{type(self).__name__} has no likelihood. Families that have one: exact: ProbabilisticPCA, flows, "
+            "autoregressive models; a bound: VAE, ConditionalVAE, IWAE, diffusion."
+        )
+
+    def save_own_variables(self, store):
+        """Keras saves no seeds and would reset them on load; here each generator's state is kept."""
+        super().save_own_variables(store)
+        for i, variable in enumerate(self._seed_states()):
+            store[f"seed_{i}"] = ops.convert_to_numpy(variable.value)
+
+    def load_own_variables(self, store):
+        keys = list(store.keys())
+        super().load_own_variables({k: store[k] for k in keys if not k.startswith("seed_")})
+        for i, variable in enumerate(self._seed_states()):
+            if f"seed_{i}" in keys:
+                variable.assign(store[f"seed_{i}"])
+
+    def _seed_states(self):
+        return [v for v in self.variables if v.name == "seed_generator_state"]
+
+    def get_build_config(self):
+        return {"event_shape": self.event_shape}
+
+    def build_from_config(self, config):
+        self.build()
+
+    def get_config(self):
+        config = {"name": self.name, "dtype": keras.dtype_policies.serialize(self.dtype_policy)}
+        config["event_shape"] = self.event_shape
+        if self.num_classes is not None:
+            config["num_classes"] = self.num_classes
+        elif self.conditional:
+            config["condition_shape"] = self.condition_shape
+        return config
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        restore = keras.saving.deserialize_keras_object
+        return cls(**{k: restore(v, custom_objects=custom_objects) for k, v in config.items()})
+
+
+def _shape(shape, name):
+    """`shape` as a tuple of positive ints."""
+    items = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if not items or not all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) and i > 0 for i in items):
+        raise ValueError(f"Expected `{name}` as a tuple of positive integers. Received: {name}={shape!r}.")
+    return tuple(int(i) for i in items)
+
+
+def _refuse(arguments):
+    for name, value in arguments.items():
+        if name not in _REFUSED:
+            raise TypeError(f"compile() got an unexpected keyword argument {name!r}")
+        if value is not None:
+            raise ValueError(f"Expected no `{name}`: {_REFUSED[name]}. Received: {name}={value!r}.")
+
+
+def _one_each(optimizer, players):
+    """`optimizer` for one player, or a copy of its configuration for each of several."""
+    optimizer = keras.optimizers.get(optimizer)
+    if len(players) == 1:
+        return {players[0]: optimizer}
+    return {player: type(optimizer).from_config(optimizer.get_config()) for player in players}
+
+
+def _loss_scaled(optimizer):
+    wrapped = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return optimizer if wrapped else keras.optimizers.LossScaleOptimizer(optimizer)
+
+
+def _layers(moved):
+    items = moved if isinstance(moved, (list, tuple)) else [moved]
+    return [item for item in items if isinstance(item, keras.layers.Layer)]
+
+
+def _mean_terms(terms, sample_weight):
+    """Each term's mean over the batch in float32; the loss weighted by `sample_weight`."""
+    terms = dict(terms) if isinstance(terms, dict) else {"loss": terms}
+    loss = ops.cast(terms["loss"], "float32")
+    if sample_weight is not None:
+        loss = loss * ops.cast(sample_weight, "float32")
+    return {name: ops.mean(ops.cast(value, "float32")) for name, value in {**terms, "loss": loss}.items()}
+
+
+def _log_name(name, player):
+    return f"{player}_loss" if name == "loss" and player not in (None, "model") else name

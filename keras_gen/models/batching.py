@@ -1,0 +1,47 @@
+"""A compiled function over arrays of any length: fixed batch size, so one compilation; progress on long work."""
+
+import time
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class _Progress:
+    """A progress bar that appears when work takes more than two seconds (`verbose="auto"`), always (1), or never (0)."""
+
+    def __init__(self, steps, verbose):
+        self.steps, self.verbose, self.start, self.bar = steps, verbose, time.perf_counter(), None
+
+    def update(self, step):
+        late = time.perf_counter() - self.start > 2.0 and step < self.steps
+        if self.bar is None and (self.verbose in (1, 2, True) or (self.verbose == "auto" and late)):
+            self.bar = keras.utils.Progbar(self.steps)
+        if self.bar is not None:
+            self.bar.update(step)
+
+
+def in_batches(run, arrays, batch_size, verbose="auto"):
+    """`run(**arrays)` in batches of `batch_size` rows.
+
+    The last batch is filled by repeating its last row, so that every call has one shape; the filling is cut off.
+
+    Args:
+        run: function of tensors, by the names in `arrays`, that returns a tensor with a row for each row.
+        arrays: dict, name -> numpy array, all of one length n >= 1.
+        batch_size: rows a call; smaller n makes smaller calls.
+        verbose: `"auto"`, 0 or 1.
+
+    Returns:
+        numpy array of n rows.
+    """
+    n = len(next(iter(arrays.values())))
+    batch_size = min(batch_size, n)
+    starts = range(0, n, batch_size)
+    progress, outputs = _Progress(len(starts), verbose), []
+    for step, start in enumerate(starts):
+        rows = np.minimum(np.arange(start, start + batch_size), n - 1)
+        batch = {name: ops.convert_to_tensor(array[rows]) for name, array in arrays.items()}
+        outputs.append(ops.convert_to_numpy(run(**batch)))
+        progress.update(step + 1)
+    return np.concatenate(outputs)[:n]

@@ -1,0 +1,56 @@
+"""Means over an epoch of whatever a training step reports.
+
+A step returns named scalars l_k, each the mean over n examples. Over an epoch the log shows
+sum(n l_k) / sum(n). The names are only known when the step is first traced, while JAX wants the list of state
+variables before; so all sums live in one vector with a slot a name, which is also one small array instead of many.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class Means(keras.metrics.Metric):
+    """Means of named scalars, weighted by the number of examples, in one vector.
+
+    `result()` is the vector itself, so that it never passes for one of the named logs; `means()` gives these.
+
+    Args:
+        capacity: most names, default 64.
+
+    Raises:
+        ValueError: more than `capacity` names.
+    """
+
+    def __init__(self, capacity=64, name="means", dtype="float32"):
+        super().__init__(name=name, dtype=dtype)
+        self.capacity = capacity
+        self.names = []
+        self.totals = self.add_variable((capacity,), initializer="zeros", dtype="float32", name="totals")
+        self.counts = self.add_variable((capacity,), initializer="zeros", dtype="float32", name="counts")
+
+    def update_state(self, values, count):
+        """Add the scalars in the dict `values`, each a mean over `count` examples."""
+        self._register(values)
+        count = ops.cast(count, "float32")
+        present = [float(name in values) for name in self.names] + [0.0] * (self.capacity - len(self.names))
+        scalars = [ops.cast(values.get(name, 0.0), "float32") for name in self.names]
+        scalars = ops.pad(ops.stack(scalars), [[0, self.capacity - len(scalars)]])
+        self.totals.assign(self.totals + count * scalars)
+        self.counts.assign(self.counts + count * ops.convert_to_tensor(present, "float32"))
+
+    def _register(self, values):
+        self.names.extend(name for name in values if name not in self.names)
+        if len(self.names) > self.capacity:
+            raise ValueError(f"Expected at most {self.capacity} different logs. Received: {self.names}")
+
+    def means(self, names):
+        """Dict name -> mean so far, for `names`."""
+        ratios = ops.divide_no_nan(self.totals.value, self.counts.value)
+        return {name: ratios[self.names.index(name)] for name in names}
+
+    def result(self):
+        return ops.divide_no_nan(self.totals.value, self.counts.value)
+
+    def get_config(self):
+        return {"capacity": self.capacity, "name": self.name, "dtype": self.dtype}
