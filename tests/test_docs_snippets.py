@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(
-    r"^(?P<skip>[ \t]*<!-- no-run -->[ \t]*\n)?(?P<indent>[ \t]*)```python[^\n]*\n(?P<code>.*?)^(?P=indent)```",
+    r"^(?P<skip>[ \t]*<!-- no-run -->[ \t]*\n)?"
+    r"(?P<indent>[ \t]*)```python[^\n]*\n(?P<code>.*?)^(?P=indent)```",
     re.MULTILINE | re.DOTALL,
 )
 NOT_RUN = 0
@@ -27,8 +28,10 @@ def blocks(page):
         yield text.count("\n", 0, match.start("code")), code, match["skip"] is None
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if any(run for *_, run in blocks(p))],
-                         ids=lambda page: str(page.relative_to(ROOT)))  # fmt: skip
+PAGES_WITH_CODE = [page for page in PAGES if any(run for *_, run in blocks(page))]
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_snippets_run(page, run_folder):
     """What a reader copies from a page, from its top to its bottom, works."""
     namespace = {"__name__": "__main__"}
@@ -47,4 +50,5 @@ def test_the_reader_finds_blocks(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("```python\na = 1\n```\n\n    ```python\n    if a:\n        b = 2\n    ```\n\n"
                     "```bash\nls\n```\n<!-- no-run -->\n```python\nc = 3\n```\n")  # fmt: skip
-    assert list(blocks(page)) == [(1, "a = 1\n", True), (5, "if a:\n    b = 2\n", True), (14, "c = 3\n", False)]
+    assert list(blocks(page)) == [(1, "a = 1\n", True), (5, "if a:\n    b = 2\n", True),
+                                  (14, "c = 3\n", False)]  # fmt: skip

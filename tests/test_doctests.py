@@ -31,7 +31,7 @@ def examples():
         yield from (pytest.param(test, id=test.name) for test in found if test.examples)
 
 
-@pytest.mark.parametrize("example", examples())
+@pytest.mark.parametrize("example", list(examples()))
 def test_example_prints_what_it_says(example, run_folder):
     """The example prints, on this backend, what the docstring shows."""
     if isinstance(example, Exception):

@@ -15,12 +15,13 @@ seconds = time.perf_counter() - start
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(json.dumps({"seconds": seconds, "loaded": sorted(loaded)}))
 """
-HEAVY = {"matplotlib", "PIL", "scipy", "sklearn", "pandas", "tensorflow", "jax", "torch", "tensorflow_probability"}
+HEAVY = {"matplotlib", "PIL", "scipy", "sklearn", "tensorflow", "jax", "torch", "tensorflow_probability"}
 MOST_SECONDS = 0.3
 
 
 def measured_import():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
