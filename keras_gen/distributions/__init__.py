@@ -3,21 +3,26 @@
 from keras_gen.distributions.base import Distribution
 from keras_gen.distributions.continuous import Gumbel, Laplace, Logistic, Normal, StudentT, Uniform
 from keras_gen.distributions.discrete import Bernoulli, Categorical, OneHotCategorical, RelaxedCategorical
+from keras_gen.distributions.discretized import DiscretizedLogistic, DiscretizedLogisticMixture
 from keras_gen.distributions.divergences import (
     has_closed_form_kl,
     kl_divergence,
     monte_carlo_kl,
     register_kl,
 )
+from keras_gen.distributions.mixtures import Mixture
 from keras_gen.distributions.multivariate import MultivariateNormal
 
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "DiscretizedLogistic",
+    "DiscretizedLogisticMixture",
     "Distribution",
     "Gumbel",
     "Laplace",
     "Logistic",
+    "Mixture",
     "MultivariateNormal",
     "Normal",
     "OneHotCategorical",

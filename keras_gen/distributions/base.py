@@ -83,8 +83,9 @@ class Distribution:
             "draws of `generate` for an estimate."
         )
 
-    def _validate(self, x):
-        """Raise ValueError where the finite numpy array `x` leaves the support."""
+    def _inside(self, x):
+        """Boolean array that broadcasts to the finite numpy array `x`: where it lies in the support."""
+        return np.True_
 
     def mean(self):
         """The expectation of x, of the parameters' shape (with a batch axis where they have one)."""
@@ -171,14 +172,22 @@ class Distribution:
         """
         x = np.asarray(x)
         self._check_event("validate", x.shape)
-        if not np.issubdtype(x.dtype, np.number) and x.dtype != bool:
+        if x.dtype.name in ("bool", "bfloat16"):
+            x = x.astype("float32")
+        if not np.issubdtype(x.dtype, np.number):
             raise ValueError(f"{type(self).__name__} expects numeric data. Received: dtype {x.dtype}.")
         if not np.all(np.isfinite(x)):
             raise ValueError(
                 f"{type(self).__name__} expects finite data. Received: x with {int(np.sum(~np.isfinite(x)))} "
                 "NaN or infinite values. Remove or impute them."
             )
-        self._validate(x)
+        outside = ~np.broadcast_to(self._inside(x), x.shape)
+        if outside.any():
+            raise ValueError(
+                f"{type(self).__name__} expects x in its support, {self.support}. Received: {outside.sum()} "
+                f"values outside, the first one {x[outside][0]}. Rescale the data or choose another "
+                "likelihood."
+            )
 
     # Shapes ---------------------------------------------------------------------------------------------
 
@@ -249,16 +258,6 @@ class Distribution:
                     f"{type(self).__name__} with a batch of {self.batch_size} expects as many events. "
                     f"Received: {shape[0]}."
                 )
-
-    def _outside(self, x, inside):
-        """Raise if any value of `x` has `inside` false, showing the first one."""
-        if not np.all(inside):
-            first = x[~np.broadcast_to(inside, x.shape)].flat[0]
-            raise ValueError(
-                f"{type(self).__name__} expects x in its support, {self.support}. Received: "
-                f"{int(np.sum(~np.broadcast_to(inside, x.shape)))} values outside, the first one {first}. "
-                "Rescale the data or choose another likelihood."
-            )
 
     # Saving ---------------------------------------------------------------------------------------------
 

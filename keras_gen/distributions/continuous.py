@@ -320,9 +320,9 @@ class Uniform(Distribution):
         """The centre of the box."""
         return self.fill(0.5 * (self.low + self.high))
 
-    def _validate(self, x):
+    def _inside(self, x):
         low, high = ops.convert_to_numpy(self.low), ops.convert_to_numpy(self.high)
-        self._outside(x, (x >= low) & (x <= high))
+        return (x >= low) & (x <= high)
 
 
 def logistic_noise(keys, shape):

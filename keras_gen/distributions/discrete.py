@@ -85,8 +85,8 @@ class Bernoulli(Distribution):
         """One where the logit is positive, else zero."""
         return self.fill(ops.cast(self.logits > 0, self.dtype))
 
-    def _validate(self, x):
-        self._outside(x, (x >= 0) & (x <= 1))
+    def _inside(self, x):
+        return (x >= 0) & (x <= 1)
 
 
 class _Logits(Distribution):
@@ -169,8 +169,8 @@ class Categorical(_Logits):
         """The label of highest probability, int32."""
         return self.fill(ops.cast(ops.argmax(self.logits, axis=-1), "int32"))
 
-    def _validate(self, x):
-        self._outside(x, (x == np.round(x)) & (x >= 0) & (x < self.classes))
+    def _inside(self, x):
+        return (x == np.round(x)) & (x >= 0) & (x < self.classes)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -216,9 +216,9 @@ class OneHotCategorical(_Logits):
         label = ops.argmax(self.logits, axis=-1)
         return self.fill(ops.one_hot(label, self.classes, dtype=self.dtype))
 
-    def _validate(self, x):
+    def _inside(self, x):
         hot = ((x == 0) | (x == 1)).all(axis=-1) & (x.sum(axis=-1) == 1)
-        self._outside(x, hot[..., None])
+        return hot[..., None]
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -276,6 +276,6 @@ class RelaxedCategorical(_Logits):
     def _entropy(self):
         return Distribution._entropy(self)
 
-    def _validate(self, x):
+    def _inside(self, x):
         on_simplex = (x >= 0).all(axis=-1) & (np.abs(x.sum(axis=-1) - 1) < 1e-4)
-        self._outside(x, on_simplex[..., None])
+        return on_simplex[..., None]
