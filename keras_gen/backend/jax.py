@@ -5,6 +5,10 @@ Let S be the map variable -> value of the scope that is open (empty when none is
 inner scope holding S, so that every read sees the current value (Keras consults the innermost scope alone); run `fn`;
 return as auxiliary outputs the entries that changed; and write these into S, or into the variables themselves when
 no scope was open. What was a tracer of the differentiation comes out as a value of the surrounding trace.
+
+A tape differentiates in a variable v itself: after an assignment v <- a, reads of v count as dv, and a is a constant.
+The inner scope writes a + (v - stop(v)) instead, a's value with v's derivative, so that layers that assign to a
+trainable weight (`SpectralNormalization`) have the same gradient on the three backends.
 """
 
 import jax
@@ -17,14 +21,18 @@ class _Scope(keras.StatelessScope):
 
     def __init__(self, mapping=()):
         super().__init__(mapping, collect_losses=True)
+        self.differentiated = dict(self.state_mapping)
         outer = get_stateless_scope()
         if outer is not None:
             self.state_mapping = {**outer.state_mapping, **self.state_mapping}
         self.written = {}
 
     def add_update(self, update):
-        super().add_update(update)
-        self.written[id(update[0])] = update[0]
+        variable, value = update
+        if (v := self.differentiated.get(id(variable))) is not None:
+            value = jax.lax.stop_gradient(value) + (v - jax.lax.stop_gradient(v))
+        super().add_update((variable, value))
+        self.written[id(variable)] = variable
 
     def updates(self):
         """The variables written inside, and their new values."""

@@ -56,11 +56,12 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     `GenerativeModel.compile` makes it; user code reads it: `model.optimizer["critic"]` is a player's optimizer.
 
     Args:
-        optimizers: dict, player -> `keras.optimizers.Optimizer` (or its name). Each player needs an instance of its own.
+        optimizers: dict, player -> `keras.optimizers.Optimizer` (or its name). Each player needs an instance
+            of its own. Empty for a model in closed form, of which only the steps are counted.
         name: name of the group.
 
     Raises:
-        ValueError: `optimizers` is no dict or is empty, or one instance serves two players.
+        ValueError: `optimizers` is no dict, or one instance serves two players.
 
     Example:
         >>> import keras
@@ -73,8 +74,8 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     """
 
     def __init__(self, optimizers, name="optimizer_group"):
-        if not isinstance(optimizers, collections.abc.Mapping) or not optimizers:
-            raise ValueError(f"Expected `optimizers` as a non-empty dict, player -> optimizer. Received: {optimizers!r}")
+        if not isinstance(optimizers, collections.abc.Mapping):
+            raise ValueError(f"Expected `optimizers` as a dict, player -> optimizer. Received: {optimizers!r}.")
         super().__init__(learning_rate=_no_learning_rate, name=name)
         self._members = _Members({player: keras.optimizers.get(o) for player, o in optimizers.items()})
         if len({id(unwrapped(o)) for o in self._members.values()}) < len(self._members):

@@ -4,6 +4,7 @@ A tape inside a tape is differentiable, so `grad` needs nothing special. `fn` is
 so that, as on JAX, only the use of the argument counts, not what else depends on x.
 """
 
+import keras
 import tensorflow as tf
 
 
@@ -50,8 +51,17 @@ def no_grad(fn, *args):
 
 
 def compile(fn, variables=None):
-    """`fn` as one graph. `variables` is not needed here: a graph reads them when it runs."""
-    return tf.function(fn, reduce_retracing=True)
+    """`fn` as one graph. `variables` is not needed here: a graph reads them when it runs.
+
+    What `fn` assigns stays in a stateless scope: sampling must advance no seed and move no statistic of training.
+    """
+
+    @tf.function(reduce_retracing=True)
+    def run(*args):
+        with keras.StatelessScope():
+            return fn(*args)
+
+    return run
 
 
 def apply_gradients(optimizer, gradients):

@@ -52,6 +52,7 @@ def vjp(fn, x, cotangent):
     with torch.enable_grad():
         x = _traced(x)
         y = fn(x)
+        cotangent = torch.as_tensor(cotangent, dtype=y.dtype, device=y.device)
         (product,) = _gradient(y, [x], cotangent, keep)
     return (y if keep else y.detach()), product
 
@@ -79,10 +80,13 @@ def no_grad(fn, *args):
 
 
 def compile(fn, variables=None):
-    """`fn` without a tape. torch runs eagerly, as Keras's own `predict` does on it."""
+    """`fn` without a tape. torch runs eagerly, as Keras's own `predict` does on it.
+
+    What `fn` assigns stays in a stateless scope: sampling must advance no seed and move no statistic of training.
+    """
 
     def run(*args):
-        with torch.no_grad():
+        with torch.no_grad(), keras.StatelessScope():
             return fn(*args)
 
     return run
