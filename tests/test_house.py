@@ -1,4 +1,4 @@
-"""The house's own laws, read from the source: imports point one way, a backend is imported in one room only."""
+"""The house's own laws, read from the source: imports point one way, one room alone knows the backends."""
 
 import ast
 from pathlib import Path
