@@ -1,7 +1,7 @@
 """Probability distributions: plain objects that hold tensors, score events and draw them."""
 
 from keras_gen.distributions.base import Distribution
-from keras_gen.distributions.continuous import Gumbel, Laplace, Logistic, Normal, StudentT, Uniform
+from keras_gen.distributions.continuous import Gumbel, Laplace, Logistic, Normal, Uniform
 from keras_gen.distributions.discrete import Bernoulli, Categorical, OneHotCategorical, RelaxedCategorical
 from keras_gen.distributions.discretized import DiscretizedLogistic, DiscretizedLogisticMixture
 from keras_gen.distributions.divergences import (
@@ -12,6 +12,7 @@ from keras_gen.distributions.divergences import (
 )
 from keras_gen.distributions.mixtures import Mixture
 from keras_gen.distributions.multivariate import MultivariateNormal
+from keras_gen.distributions.student_t import StudentT
 
 __all__ = [
     "Bernoulli",
