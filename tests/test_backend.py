@@ -368,3 +368,17 @@ def test_an_overflow_skips_the_step_and_halves_the_scale():
     assert numbers(a).tolist() == [1.0] and float(numbers(optimizer.dynamic_scale)) == 4.0
     backend.apply_gradients(optimizer, [ops.convert_to_tensor([4.0])])
     np.testing.assert_allclose(numbers(a), [0.9], rtol=1e-6)
+
+
+def test_an_assignment_between_two_uses():
+    """L = sum(a b)|a=1 + sum(a b)|a=3 for an `a` assigned in between: both uses count, at their own values."""
+    a, b = variable([1.0]), variable([2.0])
+
+    def loss():
+        first = ops.sum(a * b)
+        a.assign(a.value * 3.0)
+        return first + ops.sum(a * b)
+
+    value, (da, db) = backend.value_and_grad(loss, [a, b])
+    assert float(numbers(value)) == 8.0 and numbers(a).tolist() == [3.0]
+    np.testing.assert_allclose([numbers(da), numbers(db)], [[4.0], [4.0]])

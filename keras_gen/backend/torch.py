@@ -3,23 +3,61 @@
 `torch.autograd.grad` on one player's variables leaves no `.grad` behind, so players cannot leak into one another.
 `grad` must not detach `x`: terms such as a path-length penalty differentiate through it. So `fn` is given a view of
 `x` that keeps the graph, and only a leaf without a graph is made to require one.
+
+Assignments happen in place, except those to a trainable weight v while its loss is differentiated: the graph still
+needs the old values. They are kept aside as a + (v - stop(v)), the new value with v's derivative, until the gradient
+is taken (`SpectralNormalization` in a critic that scores real and fake data assigns twice a loss).
 """
 
 import keras
 import torch
+from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 _tree = keras.tree
+
+
+class _Scope(keras.StatelessScope):
+    """Keeps what is assigned to trainable weights; lets all other assignments through."""
+
+    def __init__(self):
+        super().__init__(collect_losses=True)
+        self.outer = get_stateless_scope()
+        self.written = {}
+
+    def get_current_value(self, variable):
+        value = self.state_mapping.get(id(variable))
+        if value is None:
+            value = variable._value if self.outer is None else self.outer.get_current_value(variable)
+        return value
+
+    def add_update(self, update):
+        variable, value = update
+        if variable.trainable:
+            v = self.get_current_value(variable)
+            self.state_mapping[id(variable)] = value.detach() + (v - v.detach())
+            self.written[id(variable)] = variable
+        elif self.outer is not None:
+            self.outer.add_update(update)
+        else:
+            with torch.no_grad():
+                variable._value.copy_(value)
+
+    def hand_over(self):
+        """Assign what was kept."""
+        for key, variable in self.written.items():
+            variable.assign(self.state_mapping[key].detach())
 
 
 def value_and_grad(fn, variables, has_aux=False):
     """`fn()` and its gradient in the Keras `variables`; with `has_aux`, `fn` returns `(value, aux)`."""
     references = [v.value for v in variables]
-    with torch.enable_grad():
+    with torch.enable_grad(), _Scope() as scope:
         output = fn()
         value = output[0] if has_aux else output
-    if not value.requires_grad:
-        return output, [torch.zeros_like(r) for r in references]
-    gradients = torch.autograd.grad(value, references, allow_unused=True, materialize_grads=True)
+    gradients = [torch.zeros_like(r) for r in references]
+    if value.requires_grad:
+        gradients = torch.autograd.grad(value, references, allow_unused=True, materialize_grads=True)
+    scope.hand_over()
     return output, [g.detach() for g in gradients]
 
 
