@@ -54,6 +54,8 @@ class LearnedMixturePrior(keras.layers.Layer):
         Tomczak, Welling (2017), arXiv:1705.07120, section 2 (there "MoG").
     """
 
+    conditional = False
+
     def __init__(self, event_shape, components=10, seed=None, **kwargs):
         super().__init__(**{"autocast": False, **kwargs})
         self.event_shape = as_shape(event_shape, "event_shape")
@@ -134,6 +136,8 @@ class ConditionalNormalPrior(keras.layers.Layer):
         Sohn, Lee, Yan (2015), "Learning structured output representation using deep conditional generative
         models", NeurIPS, section 4.
     """
+
+    conditional = True
 
     def __init__(
         self,

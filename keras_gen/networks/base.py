@@ -3,8 +3,8 @@
 A block is `h -> dropout(f(norm(W h + b)))`, W a dense or convolutional map, in which any part but W may be
 missing; before a batch normalisation, which has a shift of its own, b is left out.
 
-A network is built from shapes alone, `build(x_shape, condition_shape)`: all weights exist after it, in the same
-order whatever the data, and no call is needed.
+A network is built from shapes alone, `build(x_shape, condition_shape)`: all weights exist after it, in the
+same order whatever the data, and no call is needed.
 """
 
 import numbers
@@ -29,8 +29,8 @@ class Network(keras.layers.Layer):
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
 
     Raises:
-        ValueError: for another `normalization`, a `dropout` outside of [0, 1); at a call, for a condition where
-            the network was built without one, and the reverse.
+        ValueError: for another `normalization`, a `dropout` outside of [0, 1); at a call, for a condition
+            where the network was built without one, and the reverse.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class Network(keras.layers.Layer):
             expected = "a condition" if self.conditional else "condition=None"
             received = "none" if condition is None else "one"
             raise ValueError(
-                f"{type(self).__name__} {self.name!r} was built for {expected}. Received {received}. Build it by "
-                "`build(x_shape, condition_shape)` as it is to be called."
+                f"{type(self).__name__} {self.name!r} was built for {expected}. Received {received}. "
+                "Build it by `build(x_shape, condition_shape)` as it is to be called."
             )
 
     def get_config(self):

@@ -4,9 +4,9 @@ A stage of the encoder halves height and width, rounding up, so that n stages le
 
     s_0 = (H, W),    s_(i+1) = ceil(s_i / 2),    i = 0 ... n - 1.
 
-The decoder goes back through the same sizes: a dense layer makes an image of size s_n, and each stage doubles s_i
-and cuts the last row or column where 2 s_i exceeds s_(i-1) by its one. With skip connections a stage takes
-[h, z, c], the latent and the condition at every pixel, for h.
+The decoder goes back through the same sizes: a dense layer makes an image of size s_n, and each stage doubles
+s_i and cuts the last row or column where 2 s_i exceeds s_(i-1) by its one. With skip connections a stage
+takes [h, z, c], the latent and the condition at every pixel, for h.
 """
 
 import math
@@ -31,7 +31,7 @@ class ConvEncoder(Network):
         filters: tuple of ints, one a stage. Default (32, 64).
         kernel_size: int, default 3.
         units: int, size of a dense layer, activation included, after the last stage. Default None: none.
-        **kwargs: `activation`, `dropout`, `normalization`, `kernel_initializer`, `name` and so on of `Network`.
+        **kwargs: `activation`, `dropout`, `normalization`, `kernel_initializer` and so on of `Network`.
 
     Call arguments:
         x: images `(batch, height, width, channels)`.
@@ -43,8 +43,8 @@ class ConvEncoder(Network):
         Tensor `(batch, features)`.
 
     Raises:
-        ValueError: for sizes that are no positive integers, no `filters`, input that is no image of known size;
-            see also `Network`.
+        ValueError: for sizes that are no positive integers, no `filters`, input that is no image of known
+            size; see also `Network`.
 
     Example:
     >>> from keras import ops
@@ -108,7 +108,7 @@ class ConvDecoder(Network):
         upsampling: "transposed" (default), transposed convolutions of stride 2, or "nearest", each pixel
             repeated and then a convolution.
         skip: whether latent and condition are led to every stage, default False.
-        **kwargs: `activation`, `dropout`, `normalization`, `kernel_initializer`, `name` and so on of `Network`.
+        **kwargs: `activation`, `dropout`, `normalization`, `kernel_initializer` and so on of `Network`.
 
     Call arguments:
         x: latents `(batch, ...)`, flattened.
@@ -132,8 +132,8 @@ class ConvDecoder(Network):
     (3, 7, 5, 8)
 
     Reference:
-        Odena, Dumoulin, Olah (2016), "Deconvolution and checkerboard artifacts", Distill, for the kernel sizes
-        and for "nearest"; Dieng, Kim, Rush, Blei (2018), arXiv:1807.04863, for the skip connections.
+        Odena, Dumoulin, Olah (2016), "Deconvolution and checkerboard artifacts", Distill, for the kernel
+        sizes and for "nearest"; Dieng, Kim, Rush, Blei (2018), arXiv:1807.04863, for the skip connections.
     """
 
     def __init__(

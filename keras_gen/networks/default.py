@@ -1,7 +1,7 @@
 """The networks that a model takes where none are given, chosen by the shape of the data.
 
-Vectors, and images up to 8 pixels high and wide, are flattened: two dense layers of 200, those of the networks in
-Burda, Grosse, Salakhutdinov (2015), arXiv:1509.00519. Larger images take as many halvings as lead to 8 pixels or
+Vectors, and images up to 8 pixels high and wide, are flattened: two dense layers of 200, those of Burda,
+Grosse, Salakhutdinov (2015), arXiv:1509.00519. Larger images take as many halvings as lead to 8 pixels or
 fewer, with 32, 64, 128, 256, 256, ... filters: 28x28 comes to 14x14x32 and 7x7x64.
 """
 
@@ -19,7 +19,7 @@ def default_encoder(event_shape, units=(200, 200), filters=None, **options):
     Args:
         event_shape: tuple of ints, the shape of one example.
         units: tuple of ints, layers of a dense network. Default (200, 200).
-        filters: tuple of ints, stages of a convolutional one. Default None: by the size, see the module's notes.
+        filters: tuple of ints, stages of a convolutional one. Default None: by the size, see the notes above.
         **options: `activation`, `dropout`, `normalization`, `kernel_initializer`, `name`, `dtype`.
 
     Returns:

@@ -4,8 +4,8 @@ With x flattened and c the condition,
 
     h_0 = [x, c],    h_l = f(norm(W_l h_(l-1) + b_l)),    output = W h_L + b
 
-and with skip connections each layer after the first, the output layer too, takes [h_(l-1), x, c] for h_(l-1). In
-a decoder x is the latent: no layer can then pass it by, which is the remedy of the Skip-VAE for collapse.
+and with skip connections each layer after the first, the output layer too, takes [h_(l-1), x, c] for h_(l-1).
+In a decoder x is the latent: no layer can then pass it by, which is the remedy of the Skip-VAE for collapse.
 """
 
 import math
