@@ -104,7 +104,7 @@ def test_plane_has_z1_to_the_right_and_z2_upwards():
         seen.append(z)
         return (z[:, 0] + 10 * z[:, 1])[:, None, None] * np.ones((3, 3))
 
-    pixels = mosaic(plots.decoded_plane(decode, n=3, extent=(0, 1), high=11.0))[1::3, 1::3, 0]
+    pixels = mosaic(plots.decoded_plane(decode, n=3, extent=(0, 1), high=11.0))[1::4, 1::4, 0]
     expected = [[10, 10.5, 11], [5, 5.5, 6], [0, 0.5, 1]]
     np.testing.assert_allclose(pixels, np.array(expected) / 11, atol=1e-6)
     plots.decoded_plane(decode, n=5, coverage=0.025, low=-99)

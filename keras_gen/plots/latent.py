@@ -14,6 +14,8 @@ import numpy as np
 from keras_gen.plots.figure import COLORS, INK, new_figure, save, style
 from keras_gen.plots.grid import as_colors, centres, draw_mosaic
 
+GAP = 1  # pixels between the images of the plane: small images touch otherwise
+
 
 def latent_scatter(z, labels=None, path=None, *, class_names=None, title=None, limit=None):
     """Latent points of the plane, coloured by class; several models side by side.
@@ -93,7 +95,7 @@ def decoded_plane(decode, path=None, *, n=20, extent=None, coverage=0.02, title=
         >>> from keras_gen.plots import decoded_plane
         >>> figure = decoded_plane(lambda z: np.ones((8, 8)) * z[:, :1, None], n=5, extent=(0, 1))
         >>> figure.axes[0].images[0].get_array().shape
-        (40, 40, 3)
+        (44, 44, 3)
 
     Reference:
         Kingma and Welling (2014), arXiv 1312.6114, figure 4.
@@ -107,10 +109,10 @@ def decoded_plane(decode, path=None, *, n=20, extent=None, coverage=0.02, title=
     height, width = images.shape[1:3]
     figure = new_figure(6.0, 6.0 * height / width)
     axes = figure.add_axes((0, 0, 1, 1))
-    draw_mosaic(axes, images, n, n, gap=0)
+    draw_mosaic(axes, images, n, n, GAP)
     shown = np.linspace(0, n - 1, min(n, 4 + n % 2)).round().astype(int)
-    axes.set_xticks(centres(n, width, 0)[shown], [f"{side[k]:.1f}" for k in shown])
-    axes.set_yticks(centres(n, height, 0)[::-1][shown], [f"{side[k]:.1f}" for k in shown])
+    axes.set_xticks(centres(n, width, GAP)[shown], [f"{side[k]:.1f}" for k in shown])
+    axes.set_yticks(centres(n, height, GAP)[::-1][shown], [f"{side[k]:.1f}" for k in shown])
     axes.set_xlabel("$z_1$", color=INK)
     axes.set_ylabel("$z_2$", color=INK)
     axes.tick_params(labelsize=8, length=0, labelcolor=INK)
