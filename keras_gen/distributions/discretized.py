@@ -39,6 +39,7 @@ class _Grid(Distribution):
             raise ValueError(f"{type(self).__name__} expects an integer bins >= 2. Received: {bins!r}.")
         self.low, self.high, self.bins = float(low), float(high), bins
         self.delta = (self.high - self.low) / (bins - 1)
+        self.rate = (bins - 1) / (self.high - self.low)  # 1 / delta, exact in float32 for the usual grids
 
     @property
     def support(self):
@@ -55,7 +56,7 @@ class _Grid(Distribution):
 
     def _to_index(self, x):
         """The bin of x, a float."""
-        return ops.clip(ops.round((x - self.low) / self.delta), 0.0, self.bins - 1.0)
+        return ops.clip(ops.round((x - self.low) * self.rate), 0.0, self.bins - 1.0)
 
     def _to_value(self, k):
         return self.low + self.delta * k
@@ -63,7 +64,7 @@ class _Grid(Distribution):
     def _units(self, mean, log_scale):
         """m and log w."""
         log_width = float(np.log(self.delta)) - log_scale
-        return (mean - self.low) / self.delta, ops.clip(log_width, -2 * WIDEST, WIDEST)
+        return (mean - self.low) * self.rate, ops.clip(log_width, -2 * WIDEST, WIDEST)
 
     def _log_mass(self, x, mean, log_scale):
         """`log P(x)`, elementwise."""
