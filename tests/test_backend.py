@@ -78,7 +78,9 @@ def test_aux_is_handed_through():
     """With `has_aux` the gradient is of the first output; the second may be any structure."""
     a = variable([1.0, 2.0])
     (value, aux), (da,) = backend.value_and_grad(
-        lambda: (ops.sum(a**3), {"double": 2 * ops.sum(a), "pair": (ops.sum(a), ops.ones((2,)))}), [a], has_aux=True
+        lambda: (ops.sum(a**3), {"double": 2 * ops.sum(a), "pair": (ops.sum(a), ops.ones((2,)))}),
+        [a],
+        has_aux=True,
     )
     assert float(numbers(value)) == 9.0 and float(numbers(aux["double"])) == 6.0
     np.testing.assert_array_equal(numbers(aux["pair"][1]), [1.0, 1.0])
@@ -142,7 +144,9 @@ def test_side_effects_happen_exactly_once(how, scoped):
     with scope(state) if scoped else contextlib.nullcontext() as opened:
         run()
     if opened is not None:
-        assert float(numbers(layer.metric.count)) == 0.0, "a stateless scope must keep the variables as they were"
+        assert float(numbers(layer.metric.count)) == 0.0, (
+            "a stateless scope must keep the variables as they were"
+        )
         for v in state:
             v.assign(opened.get_current_value(v))
     check_side_effects_once(layer, x)
@@ -153,7 +157,9 @@ def test_later_reads_see_earlier_writes():
     seed = keras.random.SeedGenerator(3)
     a = variable([1.0])
     draw = lambda: keras.random.normal((4,), seed=seed)  # noqa: E731
-    (_, (first, second)), _ = backend.value_and_grad(lambda: (ops.sum(a), (draw(), draw())), [a], has_aux=True)
+    (_, (first, second)), _ = backend.value_and_grad(
+        lambda: (ops.sum(a), (draw(), draw())), [a], has_aux=True
+    )
     _, third = backend.value_and_grad(lambda: (ops.sum(a), draw()), [a], has_aux=True)[0]
     values = [numbers(first), numbers(second), numbers(third)]
     assert len({tuple(np.round(v, 6)) for v in values}) == 3
@@ -186,7 +192,9 @@ def test_grad_of_an_unused_argument_is_zero():
     """A function that ignores x has gradient zero of x's shape."""
     a = variable([1.0])
     np.testing.assert_array_equal(numbers(backend.grad(lambda x: a * 2.0, tensor(2, 3))), np.zeros((2, 3)))
-    np.testing.assert_array_equal(numbers(backend.grad(lambda x: ops.ones((2,)), tensor(2, 3))), np.zeros((2, 3)))
+    np.testing.assert_array_equal(
+        numbers(backend.grad(lambda x: ops.ones((2,)), tensor(2, 3))), np.zeros((2, 3))
+    )
 
 
 def test_grad_of_grad():

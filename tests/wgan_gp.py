@@ -42,7 +42,9 @@ def generator_network(latent_dim, event_shape, units, seed):
             layers.Dense(units, use_bias=False, kernel_initializer=weights(seed=seed)),
             layers.BatchNormalization(momentum=0.9),
             layers.ReLU(),
-            layers.Dense(int(np.prod(event_shape)), activation="sigmoid", kernel_initializer=weights(seed=seed + 1)),
+            layers.Dense(
+                int(np.prod(event_shape)), activation="sigmoid", kernel_initializer=weights(seed=seed + 1)
+            ),
             layers.Reshape(event_shape),
         ],
         name="generator_network",

@@ -104,7 +104,9 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         """Bind each player to its variables. `variables`: dict, player -> list of trainable variables."""
         for player, optimizer in self._members.items():
             self._bind(player, optimizer, list(variables[player]))
-        self._trainable_variables = [v for player in self._members for v in variables[player]]
+        # Not by attribute: Keras would track the weights as the group's own state, save them a second time, and on
+        # JAX donate each buffer twice.
+        vars(self)["_trainable_variables"] = [v for player in self._members for v in variables[player]]
         self.built = True
 
     def _bind(self, player, optimizer, variables):
