@@ -5,6 +5,8 @@ so that, as on JAX, only the use of the argument counts, not what else depends o
 """
 
 import keras
+import functools
+
 import tensorflow as tf
 
 

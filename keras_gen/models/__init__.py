@@ -1,5 +1,18 @@
 """Generative models under one contract."""
 
+from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
+from keras_gen.models.pca import PCA, ProbabilisticPCA
+from keras_gen.models.vae import IWAE, VAE, ConditionalVAE
 
-__all__ = ["Batch", "GenerativeModel"]
+__all__ = [
+    "Autoencoder",
+    "Batch",
+    "ConditionalVAE",
+    "DenoisingAutoencoder",
+    "GenerativeModel",
+    "IWAE",
+    "PCA",
+    "ProbabilisticPCA",
+    "VAE",
+]

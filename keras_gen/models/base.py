@@ -9,6 +9,8 @@ differentiates one loss in one player's variables and steps that player's optimi
 step on TensorFlow, JAX and torch: `keras_gen.backend` says how.
 """
 
+import functools
+import inspect
 import math
 from typing import NamedTuple
 
@@ -110,6 +112,20 @@ class GenerativeModel(backend.Trainer, keras.Model):
         self._train_means = Means(name="train_means")
         self._test_means = Means(name="test_means")
 
+    def __init_subclass__(cls, **kwargs):
+        """After the constructor of a model's own class, what is still missing is built: never during `fit`."""
+        super().__init_subclass__(**kwargs)
+        construct = cls.__init__
+
+        @functools.wraps(construct)
+        def construct_and_build(self, *args, **kwargs):
+            construct(self, *args, **kwargs)
+            if type(self) is cls:
+                self.build()
+
+        construct_and_build.__signature__ = inspect.signature(construct)  # Keras reads the arguments from it
+        cls.__init__ = construct_and_build
+
     # What a family writes.
 
     def objective(self, x, condition=None, training=False):
@@ -162,6 +178,8 @@ class GenerativeModel(backend.Trainer, keras.Model):
         weight = None if batch is None else batch.sample_weight
 
         def loss():
+            for layer in _layers(self.players[player or self.optimizer.players[0]]):
+                layer._clear_losses()  # those of another step or player
             terms = _mean_terms(fn(), weight)
             terms["loss"] = terms["loss"] + self._regularisation(player)
             return optimizer.scale_loss(terms["loss"]), terms
@@ -183,7 +201,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
     def train_on(self, data):
         """One training step on `data` as Keras delivers it; returns the logs so far in this epoch."""
         batch = self._batch(data)
-        logs = self.update(batch)
+        logs = {name: ops.mean(ops.cast(value, "float32")) for name, value in self.update(batch).items()}
         self.optimizer.advance()
         return self._log(self._train_means, logs, batch)
 
@@ -223,6 +241,8 @@ class GenerativeModel(backend.Trainer, keras.Model):
     def _batch(self, data):
         x, condition, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         inputs.check_shape(x.shape, self.event_shape, "x")
+        if condition is not None and tuple(condition.shape)[1:] == (0,):  # `inputs.check_arrays` says why
+            condition = None
         if (condition is None) == self.conditional:
             inputs.check_condition(self, condition, 0)
         if condition is not None:
@@ -253,11 +273,12 @@ class GenerativeModel(backend.Trainer, keras.Model):
     # Keras's own methods, with our checks.
 
     def build(self, input_shape=None):
-        """Create what is still missing by one evaluation of the objective on two zero examples."""
+        """Create what is still missing by one evaluation of the objective on two zero examples; done on construction."""
         if not self.built:
             self.built = True
-            x = ops.zeros((2, *self.event_shape), self.event_dtype)
-            self.objective(x, self._zero_condition(2), training=False)
+            if type(self).objective is not GenerativeModel.objective:
+                x = ops.zeros((2, *self.event_shape), self.event_dtype)
+                self.objective(x, self._zero_condition(2), training=False)
 
     def compile(
         self, optimizer="adam", *, metrics=None, run_eagerly=False, steps_per_execution=1, jit_compile="auto", **refused
@@ -281,7 +302,6 @@ class GenerativeModel(backend.Trainer, keras.Model):
                 "Expected `steps_per_execution=1` on the torch backend: Keras runs one step a call there. "
                 f"Received: {steps_per_execution}. Leave it out, or use TensorFlow or JAX."
             )
-        self.build()
         variables = {player: self._player_variables(player, moved) for player, moved in self.players.items()}
         group = optimizer if isinstance(optimizer, backend.OptimizerGroup) else self._group(optimizer, variables)
         super().compile(
@@ -379,6 +399,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
         x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
         if validation_data is not None:
             validation_data = self._check_tuple(validation_data)
+        self._compile_closed_form()
         return super().fit(
             x=x,
             y=y,
@@ -388,10 +409,15 @@ class GenerativeModel(backend.Trainer, keras.Model):
             callbacks=self._with_epoch_end(callbacks),
             validation_split=validation_split,
             validation_data=validation_data,
-            shuffle=shuffle,
+            shuffle=shuffle and (inputs.is_array(x) or isinstance(x, keras.utils.PyDataset)),
             sample_weight=sample_weight,
             **kwargs,
         )
+
+    def _compile_closed_form(self):
+        """A model that no optimizer moves needs no `compile`."""
+        if not self.compiled and not self.players:
+            self.compile()
 
     def _with_epoch_end(self, callbacks):
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -406,6 +432,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
         `fit` calls it for validation; arguments and data as in `keras.Model.evaluate` and `fit`.
         """
         self._close_epoch()
+        self._compile_closed_form()
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
@@ -493,7 +520,6 @@ class GenerativeModel(backend.Trainer, keras.Model):
         return self._compiled_functions[name]
 
     def _in_batches(self, run, arrays, extra, batch_size, verbose):
-        self.build()
         self.synchronize()
         batch_size = inputs.check_count(batch_size, "batch_size")
         arrays = {name: array for name, array in arrays.items() if array is not None}
@@ -549,11 +575,15 @@ class GenerativeModel(backend.Trainer, keras.Model):
     def _seed_states(self):
         return [v for v in self.variables if v.name == "seed_generator_state"]
 
+    def __dir__(self):
+        """Keras saves what it finds by `dir`; `players` only names again what is there already, the model itself included."""
+        return [name for name in super().__dir__() if name != "players"]
+
     def get_build_config(self):
         return {"event_shape": self.event_shape}
 
     def build_from_config(self, config):
-        self.build()
+        """Nothing to do: the constructor built it."""
 
     def get_config(self):
         config = {"name": self.name, "dtype": keras.dtype_policies.serialize(self.dtype_policy)}

@@ -104,6 +104,7 @@ def check_arrays(model, x, y=None, sample_weight=None):
         check_finite(sample_weight, "sample_weight")
         if len(sample_weight) != len(x):
             raise ValueError(f"Expected {len(x)} sample weights, one an example. Received: {len(sample_weight)}.")
+        y = np.zeros((len(x), 0), "float32") if y is None else y  # Keras drops the weights of data without y
     return x, y, sample_weight
 
 

@@ -6,6 +6,7 @@ variables before; so all sums live in one vector with a slot a name, which is al
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -32,12 +33,15 @@ class Means(keras.metrics.Metric):
     def update_state(self, values, count):
         """Add the scalars in the dict `values`, each a mean over `count` examples."""
         self._register(values)
-        count = ops.cast(count, "float32")
-        present = [float(name in values) for name in self.names] + [0.0] * (self.capacity - len(self.names))
-        scalars = [ops.cast(values.get(name, 0.0), "float32") for name in self.names]
-        scalars = ops.pad(ops.stack(scalars), [[0, self.capacity - len(scalars)]])
-        self.totals.assign(self.totals + count * scalars)
-        self.counts.assign(self.counts + count * ops.convert_to_tensor(present, "float32"))
+        if not self.names:
+            return
+        weights = np.zeros(self.capacity, "float32")
+        weights[[self.names.index(name) for name in values]] = 1.0
+        scalars = ops.stack([ops.cast(values.get(name, 0.0), "float32") for name in self.names])
+        scalars = ops.concatenate([scalars, np.zeros(self.capacity - len(self.names), "float32")])
+        count = float(count) if isinstance(count, int) else ops.cast(count, "float32")
+        self.totals.assign_add(count * scalars)
+        self.counts.assign_add(count * weights)
 
     def _register(self, values):
         self.names.extend(name for name in values if name not in self.names)

@@ -1,0 +1,67 @@
+"""How much of a latent space is used.
+
+A posterior q(z given x) that ignores x in dimension j has KL_j = E_x KL(q(z_j given x) || p(z_j)) near 0, and a mean
+m_j(x) that does not move with x. Burda et al. call a unit active when
+
+    A_j = Var_x( E_q[z_j] ) > 0.01.
+
+Both are streamed here: KL_j as a mean, A_j from the sums of m_j and m_j^2.
+"""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class LatentUse(keras.metrics.Metric):
+    """Active units and KL per latent dimension over the examples seen since the last reset.
+
+    Args:
+        latent_dim: number of latent dimensions.
+        per_dimension: also report `kl_0`, `kl_1`, ...; default False.
+        threshold: variance above which a unit is active, default 0.01 (Burda et al.).
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_gen.metrics import LatentUse
+        >>> metric = LatentUse(2)
+        >>> metric.update_state(np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([[0.8, 0.0], [0.6, 0.0]]))
+        >>> {name: round(float(value), 3) for name, value in metric.result().items()}
+        {'active_units': 1.0}
+        >>> [round(float(k), 3) for k in metric.kl_per_dimension()]
+        [0.7, 0.0]
+
+    Reference:
+        Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, section 5.2.
+    """
+
+    def __init__(self, latent_dim, per_dimension=False, threshold=0.01, name="latent_use", dtype="float32"):
+        super().__init__(name=name, dtype=dtype)
+        self.latent_dim, self.per_dimension, self.threshold = latent_dim, per_dimension, threshold
+        self.sums = self.add_variable((3, latent_dim), initializer="zeros", dtype="float32", name="sums")
+        self.count = self.add_variable((), initializer="zeros", dtype="float32", name="count")
+
+    def update_state(self, mean, kl):
+        """Add posterior means `(batch, latent_dim)` and KLs per dimension, of the same shape."""
+        mean, kl = ops.cast(mean, "float32"), ops.cast(kl, "float32")
+        self.sums.assign(self.sums + ops.stack([ops.sum(v, axis=0) for v in (mean, mean * mean, kl)]))
+        self.count.assign(self.count + ops.cast(ops.shape(mean)[0], "float32"))
+
+    def _moments(self):
+        return ops.divide_no_nan(self.sums.value, ops.broadcast_to(self.count.value, (3, self.latent_dim)))
+
+    def kl_per_dimension(self):
+        """KL_j, `(latent_dim,)`, nats."""
+        return self._moments()[2]
+
+    def result(self):
+        """Dict: `active_units`, and `kl_j` for each dimension if `per_dimension`."""
+        mean, square, kl = (self._moments()[i] for i in range(3))
+        logs = {"active_units": ops.sum(ops.cast(square - mean * mean > self.threshold, "float32"))}
+        if self.per_dimension:
+            logs.update({f"kl_{j}": kl[j] for j in range(self.latent_dim)})
+        return logs
+
+    def get_config(self):
+        config = {"latent_dim": self.latent_dim, "per_dimension": self.per_dimension, "threshold": self.threshold}
+        return {**config, "name": self.name, "dtype": self.dtype}

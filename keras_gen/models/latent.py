@@ -1,0 +1,131 @@
+"""What every model with a latent space offers: encode, decode, reconstruct, interpolate.
+
+A family writes two functions of tensors, x -> code z(x) and z -> decoded x(z); the rest follows:
+reconstruct(x) = x(z(x)), and interpolate(a, b) = x((1 - t) z(a) + t z(b)) for t from 0 to 1.
+"""
+
+import inspect
+
+import numpy as np
+from keras import ops
+
+from keras_gen.models import inputs
+from keras_gen.models.base import GenerativeModel
+
+
+class LatentModel(GenerativeModel):
+    """A model with a latent space of shape `(latent_dim,)`. Abstract: a family writes `code` and `decoded`.
+
+    Args:
+        event_shape: shape of one example.
+        latent_dim: dimension of z, a positive int.
+        **kwargs: as in `GenerativeModel`.
+
+    Raises:
+        ValueError: `latent_dim` is no positive int.
+    """
+
+    def __init__(self, event_shape, latent_dim, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        self.latent_dim = inputs.check_count(latent_dim, "latent_dim")
+
+    def code(self, x, condition=None):
+        """The code of x as a tensor `(batch, latent_dim)`."""
+        raise NotImplementedError
+
+    def decoded(self, z, condition=None):
+        """The expected x of the code z as a tensor `(batch, *event_shape)`."""
+        raise NotImplementedError
+
+    def call(self, x, condition=None, training=False):
+        """The reconstruction of x."""
+        return self.decoded(self.code(self._event(x), condition), condition)
+
+    def encode(self, x, condition=None, *, batch_size=None, verbose="auto"):
+        """Codes of the data.
+
+        Args:
+            x: data `(n, *event_shape)`.
+            condition: `(n, ...)` for a conditional model.
+            batch_size: examples computed at once, default 256.
+            verbose: as in `sample`.
+
+        Returns:
+            numpy array `(n, latent_dim)`.
+
+        Raises:
+            ValueError: data that `fit` would refuse.
+        """
+        x, condition, _ = inputs.check_arrays(self, x, condition)
+        run = self._compiled("encode", lambda x, condition=None: self.code(self._event(x), condition))
+        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size or 256, verbose)
+
+    def decode(self, z, condition=None, *, batch_size=None, verbose="auto"):
+        """Expected data of codes: `(n, latent_dim)` -> numpy `(n, *event_shape)`. Arguments as in `encode`."""
+        z = inputs.to_numpy(z, "z").astype("float32")
+        inputs.check_shape(z.shape, (self.latent_dim,), "z")
+        inputs.check_finite(z, "z")
+        inputs.check_count(len(z), "len(z)")
+        condition = inputs.check_condition(self, self._repeat(condition, len(z)), len(z))
+        run = self._compiled("decode", lambda z, condition=None: self.decoded(z, condition))
+        return self._in_batches(run, {"z": z, "condition": condition}, {}, batch_size or 256, verbose)
+
+    def reconstruct(self, x, condition=None, *, batch_size=None, verbose="auto"):
+        """`decode(encode(x))`: numpy of the shape of x. Arguments as in `encode`."""
+        x, condition, _ = inputs.check_arrays(self, x, condition)
+        run = self._compiled("reconstruct", lambda x, condition=None: self._reconstruct(x, condition))
+        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size or 256, verbose)
+
+    def _reconstruct(self, x, condition):
+        return self(x, training=False) if condition is None else self(x, condition, training=False)
+
+    def interpolate(self, a, b, steps=8, condition=None, *, batch_size=None, verbose="auto"):
+        """Decoded points on the straight line between the codes of `a` and of `b`.
+
+        Args:
+            a, b: data `(n, *event_shape)`, the two ends.
+            steps: points on each line, the ends included, at least 2; default 8.
+            condition: `(n, ...)` for a conditional model, kept along the line.
+
+        Returns:
+            numpy array `(n, steps, *event_shape)`.
+
+        Raises:
+            ValueError: fewer than 2 steps, or ends of different number.
+        """
+        if inputs.check_count(steps, "steps") < 2:
+            raise ValueError(f"Expected `steps` >= 2: the two ends count. Received: steps={steps}.")
+        ends = [self.encode(end, condition, batch_size=batch_size, verbose=verbose) for end in (a, b)]
+        if len(ends[0]) != len(ends[1]):
+            raise ValueError(f"Expected as many a as b. Received: {len(ends[0])} and {len(ends[1])}.")
+        t = np.linspace(0.0, 1.0, steps, dtype="float32")[None, :, None]
+        line = (1.0 - t) * ends[0][:, None] + t * ends[1][:, None]
+        if condition is not None:
+            condition = np.repeat(inputs.to_numpy(condition, "condition"), steps, axis=0)
+        x = self.decode(line.reshape(-1, self.latent_dim), condition, batch_size=batch_size, verbose=verbose)
+        return x.reshape(len(ends[0]), steps, *self.event_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "latent_dim": self.latent_dim}
+
+
+def apply_network(network, x, condition=None, training=False):
+    """`network(x)`, with the condition in the way that the network takes it.
+
+    A network whose `call` has an argument `condition` receives it there; any other Keras model receives `[x, condition]`.
+    """
+    kwargs = {"training": training} if _takes(network, "training") else {}
+    if condition is None:
+        return network(x, **kwargs)
+    if _takes(network, "condition"):
+        return network(x, condition=condition, **kwargs)
+    return network([x, condition], **kwargs)
+
+
+def _takes(network, argument):
+    return argument in inspect.signature(network.call).parameters
+
+
+def flatten(x):
+    """`(batch, ...)` to `(batch, size)`."""
+    return ops.reshape(x, (ops.shape(x)[0], -1))
