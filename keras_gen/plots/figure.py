@@ -35,9 +35,10 @@ def style(axes, title=None):
 
 
 def save(figure, path):
-    """Write `figure` to `path`, making its folder, unless `path` is `None`; return the figure."""
+    """Write `figure` to `path` (a file name, whose folder is made, or an open binary file), if any; return it."""
     if path is not None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not hasattr(path, "write"):
+            path = Path(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.1)
     return figure
