@@ -61,10 +61,8 @@ class LocationScaleHead(DistributionHead):
             raise ValueError(
                 f"Expected `scale_activation` as 'exp' or 'softplus'. Received: {scale_activation!r}."
             )
-        if not isinstance(min_scale, numbers.Real) or not 0 <= min_scale < math.inf:
-            raise ValueError(f"Expected `min_scale` as a float >= 0. Received: {min_scale!r}.")
         self.scale_activation = scale_activation
-        self.min_scale = float(min_scale)
+        self.min_scale = _check_min_scale(min_scale)
         self.loc_activation = None if loc_activation is None else keras.activations.get(loc_activation)
         self.raw_scale = None
 
@@ -236,7 +234,7 @@ class MultivariateNormalHead(DistributionHead):
         **kwargs: see `DistributionHead`.
 
     Raises:
-        ValueError: for an event that is no vector.
+        ValueError: for an event that is no vector, or a negative `min_scale`.
 
     Example:
     >>> from keras import ops
@@ -253,7 +251,7 @@ class MultivariateNormalHead(DistributionHead):
                 "MultivariateNormalHead expects vectors, event_shape=(d,). "
                 f"Received: event_shape={self.event_shape}. Flatten the event, or take `NormalHead`."
             )
-        self.min_scale = float(min_scale)
+        self.min_scale = _check_min_scale(min_scale)
 
     def raw_shape(self):
         d = self.event_shape[0]
@@ -277,6 +275,12 @@ class MultivariateNormalHead(DistributionHead):
 
 def _is_positive(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _check_min_scale(min_scale):
+    if not isinstance(min_scale, numbers.Real) or not 0 <= min_scale < math.inf:
+        raise ValueError(f"Expected `min_scale` as a float >= 0. Received: {min_scale!r}.")
+    return float(min_scale)
 
 
 def _check_scale(scale):
