@@ -42,9 +42,7 @@ def generator_network(latent_dim, event_shape, units, seed):
             layers.Dense(units, use_bias=False, kernel_initializer=weights(seed=seed)),
             layers.BatchNormalization(momentum=0.9),
             layers.ReLU(),
-            layers.Dense(
-                int(np.prod(event_shape)), activation="sigmoid", kernel_initializer=weights(seed=seed + 1)
-            ),
+            layers.Dense(int(np.prod(event_shape)), activation="sigmoid", kernel_initializer=weights(seed=seed + 1)),
             layers.Reshape(event_shape),
         ],
         name="generator_network",
@@ -61,7 +59,7 @@ def critic_network(event_shape, units, seed, spectral=False):
             wrap(layers.Dense(units, kernel_initializer=weights(seed=seed + 2))),
             layers.LeakyReLU(0.2),
             layers.Dropout(0.1, seed=seed + 3),
-            layers.Dense(1, kernel_initializer=weights(seed=seed + 4)),
+            layers.Dense(1, use_bias=False, kernel_initializer=weights(seed=seed + 4)),
         ],
         name="critic_network",
     )
