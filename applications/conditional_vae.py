@@ -24,14 +24,27 @@ def parse(arguments=None):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--dataset", default="digits", help="digits (embedded), mnist, fashion_mnist, or a folder of images, one subfolder a class"
+        "--dataset",
+        default="digits",
+        help="digits (embedded), mnist, fashion_mnist, or a folder of images, one subfolder a class",
     )
     parser.add_argument("--epochs", type=int, default=60, help="epochs of each model (default %(default)s)")
     parser.add_argument("--batch-size", type=int, default=64, help="default %(default)s")
-    parser.add_argument("--latent-dim", type=int, default=8, help="latent size of the conditional VAE (default %(default)s)")
-    parser.add_argument("--likelihood", default="discretized_logistic", choices=LIKELIHOODS, help="p(x given z, y) (default %(default)s)")
-    parser.add_argument("--image-size", type=int, default=32, help="side to which a folder's images are scaled (default %(default)s)")
-    parser.add_argument("--num-samples", type=int, default=256, help="samples of the log-likelihood estimate (default %(default)s)")
+    parser.add_argument(
+        "--latent-dim", type=int, default=8, help="latent size (default %(default)s)"
+    )
+    parser.add_argument(
+        "--likelihood",
+        default="discretized_logistic",
+        choices=LIKELIHOODS,
+        help="p(x given z, y) (default %(default)s)",
+    )
+    parser.add_argument(
+        "--image-size", type=int, default=32, help="side of a folder's images (default %(default)s)"
+    )
+    parser.add_argument(
+        "--num-samples", type=int, default=256, help="of the log-likelihood (default %(default)s)"
+    )
     parser.add_argument("--output", type=Path, default=Path("runs/conditional_vae"), help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     options = parser.parse_args(arguments)
@@ -104,7 +117,9 @@ def build(options, event_shape, levels, classes):
 def draw_samples(model, names, options, columns=12):
     labels = np.repeat(np.arange(len(names)), columns)
     samples = model.sample(len(labels), labels, seed=options.seed)
-    plots.image_grid(samples, options.output / "samples.png", columns=columns, row_labels=names, title="Samples, one class a row")
+    plots.image_grid(
+        samples, options.output / "samples.png", columns=columns, row_labels=names, title="Samples, one class a row"
+    )
 
 
 def draw_reconstructions(model, x, y, options, n=12):
@@ -117,10 +132,10 @@ def draw_planes(autoencoder, vae, x, y, names, options):
     codes = {"Autoencoder": autoencoder.encode(x), "VAE": vae.encode(x)}
     plots.latent_scatter(codes, y, options.output / "latent_scatter.png", class_names=names)
     for model, name in ((autoencoder, "autoencoder"), (vae, "vae")):
-        z = codes[type(model).__name__]
-        low, high = np.percentile(z, 2, axis=0), np.percentile(z, 98, axis=0)
-        extent = (low[0], high[0], low[1], high[1])
-        plots.decoded_plane(model.decode, options.output / f"latent_plane_{name}.png", extent=extent, title=type(model).__name__)
+        extent = tuple(np.percentile(codes[type(model).__name__], (2, 98)))
+        plots.decoded_plane(
+            model.decode, options.output / f"latent_plane_{name}.png", extent=extent, title=type(model).__name__
+        )
 
 
 def main(arguments=None):
@@ -132,7 +147,11 @@ def main(arguments=None):
     start = time.perf_counter()
     labels = np.repeat(np.arange(len(names)), 8)
     progress = callbacks.SampleGrid(
-        options.output / "progress", n=len(labels), condition=labels, every=max(1, options.epochs // 6), seed=options.seed
+        options.output / "progress",
+        n=len(labels),
+        condition=labels,
+        every=max(1, options.epochs // 6),
+        seed=options.seed,
     )
     history = train(model, (x, y), (x_test, y_test), options, [progress])
     train(autoencoder, (x,), (x_test,), options)

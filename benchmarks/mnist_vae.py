@@ -1,7 +1,7 @@
 """Reproduces a published figure: the one-layer VAE of the IWAE paper on dynamically binarised MNIST.
 
-Protocol. Network 784-200-200-50 and back, tanh, diagonal normal posterior, N(0, I) prior, Bernoulli likelihood. Training
-on the 60,000 training images, each drawn anew as black or white with probability its grey value whenever it is
+Protocol. Network 784-200-200-50 and back, tanh, diagonal normal posterior, N(0, I) prior, Bernoulli likelihood.
+Training on the 60,000 training images, each drawn anew as black or white with probability its grey value whenever it is
 seen. The test set is binarised once, by seed. The figure is minus the mean of log 1/K sum_k w_k over the 10,000 test
 images with K = 5000. Published: 86.76 nats (Burda et al. 2016, arXiv:1509.00519, table 1: VAE, 1 layer, k = 1).
 
@@ -19,7 +19,6 @@ import numpy as np
 from keras import layers, ops
 
 from keras_gen import datasets, models
-from keras_gen.layers import get_head
 
 
 class DynamicVAE(models.VAE):
@@ -36,7 +35,9 @@ def build(mean, seed):
     """784-200-200-50-200-200-784 with tanh; the output bias begins at the logits of the mean image."""
     encoder = keras.Sequential([layers.Input((784,)), layers.Dense(200, "tanh"), layers.Dense(200, "tanh")])
     decoder = keras.Sequential([layers.Input((50,)), layers.Dense(200, "tanh"), layers.Dense(200, "tanh")])
-    model = DynamicVAE((784,), 50, encoder=encoder, decoder=decoder, likelihood=get_head("bernoulli", (784,)), seed=seed)
+    model = DynamicVAE(
+        (784,), 50, encoder=encoder, decoder=decoder, likelihood="bernoulli", seed=seed
+    )
     mean = np.clip(mean, 1e-3, 1 - 1e-3)
     model.observation_head.projection.bias.assign(np.log(mean / (1 - mean)))
     return model
@@ -53,7 +54,9 @@ class Curve(keras.callbacks.Callback):
         if (epoch + 1) % self.every == 0 or epoch == 0:
             seconds = time.perf_counter() - self.start
             bound = -float(self.model.elbo(self.x, num_samples=1, batch_size=1000, verbose=0).mean())
-            self.points.append({"epoch": epoch + 1, "seconds": round(seconds, 1), "train": logs["loss"], "test_bound": bound})
+            self.points.append(
+                {"epoch": epoch + 1, "seconds": round(seconds, 1), "train": logs["loss"], "test_bound": bound}
+            )
             print(json.dumps(self.points[-1]), flush=True)
 
 
@@ -94,7 +97,11 @@ def main():
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
         "optimizer": "Adam, epsilon 1e-4, cosine decay to a hundredth",
         "machine": f"{platform.machine()}, {platform.processor() or 'CPU'}",
-        "versions": {"python": platform.python_version(), "keras": keras.__version__, "backend": keras.config.backend()},
+        "versions": {
+            "python": platform.python_version(),
+            "keras": keras.__version__,
+            "backend": keras.config.backend(),
+        },
         "curve": curve.points,
     }
     options.output.parent.mkdir(parents=True, exist_ok=True)

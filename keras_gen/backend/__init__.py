@@ -5,12 +5,12 @@ contract that each backend fulfils in a file of its own:
 
 | name | meaning |
 |---|---|
-| `value_and_grad(fn, variables)` | `fn()` and its gradient in `variables`; a variable that `fn` does not use gets zeros |
+| `value_and_grad(fn, variables)` | `fn()` and its gradient in `variables`; zeros for one that `fn` does not use |
 | `grad(fn, x)` | d sum(fn(x)) / dx, itself differentiable in x and in every variable |
 | `vjp(fn, x, cotangent)` | `fn(x)` and the product cotangent^T J |
 | `jvp(fn, x, tangent)` | `fn(x)` and the product J tangent |
 | `no_grad(fn, *args)` | `fn(*args)` as constants |
-| `compile(fn, variables)` | `fn` compiled; it reads the variables' current values at each call and leaves no side effect |
+| `compile(fn, variables)` | `fn` compiled; each call reads the variables' current values and leaves no side effect |
 | `apply_gradients(optimizer, gradients)` | one optimizer step on the variables that the optimizer was built with |
 | `Trainer` | the mixin that turns `train_on(data)`, `test_on(data)` and `predict_on(data)` into Keras's steps |
 
@@ -32,7 +32,7 @@ elif keras.config.backend() == "torch":
 else:
     raise ImportError(
         "keras_gen trains on the Keras backends 'tensorflow', 'jax' and 'torch'. "
-        f"Received: backend={keras.config.backend()!r}. Set the environment variable KERAS_BACKEND before importing Keras."
+        f"Received: backend={keras.config.backend()!r}. Set KERAS_BACKEND in the environment before importing Keras."
     )
 
 __all__ = [

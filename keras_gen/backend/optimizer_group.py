@@ -80,7 +80,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         self._members = _Members({player: keras.optimizers.get(o) for player, o in optimizers.items()})
         if len({id(unwrapped(o)) for o in self._members.values()}) < len(self._members):
             raise ValueError(
-                "Expected an optimizer of its own for each player: an optimizer keeps state for the variables it moves. "
+                "Expected an optimizer of its own for each player: it keeps state for the variables it moves. "
                 f"Received one instance for several of the players {list(self._members)}. Create one a player."
             )
         if len(self._members) > 1:

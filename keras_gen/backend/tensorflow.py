@@ -4,9 +4,9 @@ A tape inside a tape is differentiable, so `grad` needs nothing special. `fn` is
 so that, as on JAX, only the use of the argument counts, not what else depends on x.
 """
 
-import keras
 import functools
 
+import keras
 import tensorflow as tf
 
 
@@ -56,14 +56,15 @@ def compile(fn, variables=None):
     """`fn` as one graph. `variables` is not needed here: a graph reads them when it runs.
 
     What `fn` assigns stays in a stateless scope: sampling must advance no seed and move no statistic of training.
+    TensorFlow counts traces by code object, so two graphs made here would pass for one that is traced again and
+    again; a `partial` has none.
     """
 
-    @tf.function(reduce_retracing=True)
     def run(*args):
         with keras.StatelessScope():
             return fn(*args)
 
-    return run
+    return tf.function(functools.partial(run), reduce_retracing=True)
 
 
 def apply_gradients(optimizer, gradients):

@@ -68,7 +68,7 @@ class Anneal(keras.callbacks.Callback):
         if not isinstance(found, keras.Variable) or found.shape != ():
             raise ValueError(
                 f"Expected `target` to name a scalar variable of {type(self.model).__name__}. "
-                f"Received: target={self.target!r}, which is {type(found).__name__}. A plain attribute would be compiled in."
+                f"Received: target={self.target!r}, a {type(found).__name__}. A plain attribute would be compiled in."
             )
         return found
 

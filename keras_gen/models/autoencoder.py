@@ -48,7 +48,9 @@ class Autoencoder(LatentModel):
         Hinton, Salakhutdinov 2006, "Reducing the dimensionality of data with neural networks".
     """
 
-    def __init__(self, event_shape, latent_dim=2, *, encoder=None, decoder=None, reconstruction="squared_error", **kwargs):
+    def __init__(
+        self, event_shape, latent_dim=2, *, encoder=None, decoder=None, reconstruction="squared_error", **kwargs
+    ):
         if reconstruction not in _LOSSES:
             raise ValueError(f"Expected `reconstruction` as one of {_LOSSES}. Received: {reconstruction!r}.")
         super().__init__(event_shape, latent_dim, **kwargs)

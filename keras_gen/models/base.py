@@ -150,7 +150,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
         """Raise `ValueError` if the numpy array `x` lies outside of the support of the likelihood."""
 
     def generate(self, keys, condition=None, temperature=1.0):
-        """Samples as a tensor `(n, *event_shape)`, one for each of the random `keys` `(n, 2)`; traces inside other graphs."""
+        """Samples as a tensor `(n, *event_shape)`, one for each of the random `keys` `(n, 2)`; traces in graphs."""
         raise NotImplementedError(f"{type(self).__name__} does not sample.")
 
     def log_density(self, x, condition=None):
@@ -193,8 +193,8 @@ class GenerativeModel(backend.Trainer, keras.Model):
         size = batch.x.shape[0]
         if size is not None and size < parts:
             raise ValueError(
-                f"Expected at least {parts} examples a batch, one for each of the {parts} parts of a step. Received: {size}. "
-                "Use a larger batch_size, or one that leaves no such remainder."
+                f"Expected at least {parts} examples a batch, one for each of the {parts} parts of a step. "
+                f"Received: {size}. Use a larger batch_size, or one that leaves no such remainder."
             )
         return [Batch(*(None if t is None else t[k::parts] for t in batch)) for k in range(parts)]
 
@@ -273,7 +273,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
     # Keras's own methods, with our checks.
 
     def build(self, input_shape=None):
-        """Create what is still missing by one evaluation of the objective on two zero examples; done on construction."""
+        """Create what is missing by one evaluation of the objective on two zero examples; done on construction."""
         if not self.built:
             self.built = True
             if type(self).objective is not GenerativeModel.objective:
@@ -335,8 +335,8 @@ class GenerativeModel(backend.Trainer, keras.Model):
         for item in moved if isinstance(moved, (list, tuple)) else [moved]:
             if isinstance(item, keras.layers.Layer) and not item.built:
                 raise ValueError(
-                    f"Expected the networks of player {player!r} to be built in the constructor. Received: {item.name!r} "
-                    "is not. Give it an Input, or call `network.build(shape)`."
+                    f"Expected the networks of player {player!r} to be built in the constructor. "
+                    f"Received: {item.name!r} is not. Give it an Input, or call `network.build(shape)`."
                 )
             variables += item.trainable_variables if isinstance(item, keras.layers.Layer) else [item]
         unique = list({id(v): v for v in variables}.values())
@@ -427,7 +427,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
         return [_EpochEnd(), *listed]
 
     def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
-        """The mean objective and its parts over the data, and `nll` (nats) and `bits_per_dim` where there is a likelihood.
+        """The mean objective and its parts over the data; `nll` (nats) and `bits_per_dim` where there is a likelihood.
 
         `fit` calls it for validation; arguments and data as in `keras.Model.evaluate` and `fit`.
         """
@@ -576,7 +576,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
         return [v for v in self.variables if v.name == "seed_generator_state"]
 
     def __dir__(self):
-        """Keras saves what it finds by `dir`; `players` only names again what is there already, the model itself included."""
+        """Keras saves what it finds by `dir`; `players` only names again what is there, the model itself included."""
         return [name for name in super().__dir__() if name != "players"]
 
     def get_build_config(self):

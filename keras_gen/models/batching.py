@@ -8,7 +8,7 @@ from keras import ops
 
 
 class _Progress:
-    """A progress bar that appears when work takes more than two seconds (`verbose="auto"`), always (1), or never (0)."""
+    """A progress bar: after two seconds of work (`verbose="auto"`), at once (1), or never (0)."""
 
     def __init__(self, steps, verbose):
         self.steps, self.verbose, self.start, self.bar = steps, verbose, time.perf_counter(), None

@@ -41,7 +41,9 @@ def check_finite(array, what):
     """Raise if the numpy `array` holds NaN or inf."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int(array.size - np.isfinite(array).sum())
-        raise ValueError(f"Expected finite {what}. Received: {bad} values of {array.size} are NaN or inf. Clean the data.")
+        raise ValueError(
+            f"Expected finite {what}. Received: {bad} of {array.size} values are NaN or inf. Clean the data."
+        )
 
 
 def check_data(model, x):
@@ -93,7 +95,9 @@ def _labels(y, num_classes):
 def check_arrays(model, x, y=None, sample_weight=None):
     """The three of them checked, if they are arrays; data that streams is returned as it came."""
     if x is None:
-        raise ValueError(f"Expected x, data of shape (batch, {', '.join(map(str, model.event_shape))}). Received: None.")
+        raise ValueError(
+            f"Expected x of shape (batch, {', '.join(map(str, model.event_shape))}). Received: None."
+        )
     if not is_array(x):
         return x, y, sample_weight
     x = check_data(model, x)

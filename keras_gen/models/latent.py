@@ -112,7 +112,7 @@ class LatentModel(GenerativeModel):
 def apply_network(network, x, condition=None, training=False):
     """`network(x)`, with the condition in the way that the network takes it.
 
-    A network whose `call` has an argument `condition` receives it there; any other Keras model receives `[x, condition]`.
+    A network whose `call` has an argument `condition` receives it there; any other model receives `[x, condition]`.
     """
     kwargs = {"training": training} if _takes(network, "training") else {}
     if condition is None:

@@ -62,7 +62,9 @@ class PCA(LatentModel):
         super().__init__(event_shape, latent_dim, **kwargs)
         d = self.dim = math.prod(self.event_shape)
         if self.latent_dim >= d:
-            raise ValueError(f"Expected `latent_dim` below the {d} dimensions of the data. Received: {self.latent_dim}.")
+            raise ValueError(
+                f"Expected `latent_dim` below the {d} dimensions of x. Received: {self.latent_dim}."
+            )
         self.location = self._state((d,), "location")
         self.components = self._state((d, self.latent_dim), "components")
         self.eigenvalues = self._state((self.latent_dim,), "eigenvalues")
@@ -138,8 +140,8 @@ class ProbabilisticPCA(PCA):
     Args:
         event_shape: shape of one example, of d elements.
         latent_dim: dimension q of z, 1 <= q < d; default 2.
-        minimum_variance: floor of sigma^2 and of the eigenvalues, default 1e-6, so that constant elements (the border of an
-            image) leave the density finite.
+        minimum_variance: floor of sigma^2 and of the eigenvalues, default 1e-6, so that constant elements (the border
+            of an image) leave the density finite.
         name, dtype: as in `keras.Model`.
 
     Returns of the contract: `model(x)` and `predict` give W E[z given x] + mu; `encode` E[z given x]; `sample` draws x,

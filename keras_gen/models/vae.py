@@ -286,7 +286,7 @@ class VAE(LatentModel):
         return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, batch_size or 64, verbose)
 
     def elbo(self, x, condition=None, *, num_samples=1, seed=0, batch_size=None, verbose="auto"):
-        """The bound (1) of each example, averaged over `num_samples` draws: numpy `(n,)`, nats. Arguments as in `log_prob`."""
+        """The bound (1) of each example, mean of `num_samples` draws: numpy `(n,)`, nats. As `log_prob`."""
         x, condition, _ = inputs.check_arrays(self, x, condition)
         num_samples = inputs.check_count(num_samples, "num_samples")
         run = self._compiled(
@@ -309,7 +309,10 @@ class VAE(LatentModel):
         serialize = keras.saving.serialize_keras_object
         config = {
             **super().get_config(),
-            **{k: v if isinstance(v, (str, float, int, type(None))) else serialize(v) for k, v in self._build_arguments.items()},
+            **{
+                k: v if isinstance(v, (str, float, int, type(None))) else serialize(v)
+                for k, v in self._build_arguments.items()
+            },
             "encoder": serialize(self.encoder),
             "decoder": serialize(self.decoder),
             "prior": None if self.prior is None else serialize(self.prior),
@@ -334,7 +337,8 @@ class ConditionalVAE(VAE):
         latent_dim: dimension of z, default 2.
         num_classes: number of classes if y is an integer label; or
         condition_shape: shape of one y if it is a vector (attributes, continuous values) or an image.
-        **kwargs: as in `VAE`. A prior with `conditional = True`, such as `layers.ConditionalNormalPrior`, is p(z given y).
+        **kwargs: as in `VAE`. A prior with `conditional = True`, such as `layers.ConditionalNormalPrior`, is
+            p(z given y).
 
     Raises:
         ValueError: neither or both of `num_classes` and `condition_shape`.
@@ -359,9 +363,7 @@ class ConditionalVAE(VAE):
                 "Expected one of `num_classes` (labels) and `condition_shape` (vectors, images). "
                 f"Received: num_classes={num_classes}, condition_shape={condition_shape}."
             )
-        super().__init__(
-            event_shape, latent_dim, num_classes=num_classes, condition_shape=condition_shape, **kwargs
-        )
+        super().__init__(event_shape, latent_dim, num_classes=num_classes, condition_shape=condition_shape, **kwargs)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
