@@ -90,10 +90,9 @@ def keys(seed, n, start=0):
     seed = _checked_int("seed", seed, 0, 2**64 - 1)
     n = _checked_int("n", n, 1, 2**31)
     start = _checked_int("start", start, 0, 2**31 - n)
-    words = np.array([[seed >> 32, seed & 0xFFFFFFFF]], "uint32").view("int32")
-    index = np.arange(start, start + n, dtype="int32")
-    words = _threefry(ops.convert_to_tensor(words), ops.convert_to_tensor(index), _KEYS)
-    return ops.stack([words[0][0], words[1][0]], axis=-1)
+    seed_key = np.array([[seed >> 32, seed & 0xFFFFFFFF]], "uint32").view("int32")
+    index = np.arange(start, start + n, dtype="int32")[:, None]
+    return ops.convert_to_tensor(np.concatenate(_threefry(seed_key, index, _KEYS, xp=np), axis=-1))
 
 
 def fold_in(keys, step):
@@ -331,28 +330,31 @@ def categorical(keys, logits):
     return ops.cast(ops.argmax(perturbed, axis=-1), "int32")
 
 
-def _threefry(keys, c0, c1):
-    """Both output words for the keys `(n, 2)`, the counter c0 `(m,)` or `(n, 1)` and the tag c1."""
+def _threefry(keys, c0, c1, xp=ops):
+    """Both output words for the keys `(n, 2)`, the counter c0 `(m,)` or `(n, 1)` and the tag c1.
+
+    `xp` is `ops` for tensors and numpy for arrays: `keys`, that knows its values, need compile nothing.
+    """
     k0, k1 = keys[:, :1], keys[:, 1:]
     schedule = (k0, k1, k0 ^ k1 ^ _PARITY)
     x0, x1 = c0 + k0, c1 + k1
     for i in range(1, 6):
         for rotation in _ROTATIONS[(i - 1) % 2]:
             x0 = x0 + x1
-            x1 = _rotate(x1, rotation) ^ x0
+            x1 = _rotate(x1, rotation, xp) ^ x0
         x0 = x0 + schedule[i % 3]
         x1 = x1 + (schedule[(i + 1) % 3] + i)
     return x0, x1
 
 
-def _rotate(x, r):
+def _rotate(x, r, xp=ops):
     """The bits of x moved r places to the left, those that leave coming back on the right."""
-    return x * (1 << r) + _shift(x, 32 - r)
+    return x * (1 << r) + _shift(x, 32 - r, xp)
 
 
-def _shift(x, r):
+def _shift(x, r, xp=ops):
     """Logical shift to the right: the arithmetic one without the copies of the sign."""
-    return ops.bitwise_right_shift(x, r) & ((1 << (32 - r)) - 1)
+    return xp.right_shift(x, r) & ((1 << (32 - r)) - 1)
 
 
 def _blocks(keys, m):
