@@ -217,7 +217,7 @@ EXTREMES = {
     "relaxed": lambda v: d.RelaxedCategorical(0.1, v, event_shape=(7,)).log_density(np.eye(7)),
     "grid_mean": lambda v: d.DiscretizedLogistic(v, -9.0, bins=65536).log_density(np.linspace(0, 1, 7)),
     "grid_mean_tight": lambda v: d.DiscretizedLogistic(v, -90.0).log_density(np.linspace(0, 1, 7)),
-    "grid_mean_absurd": lambda v: d.DiscretizedLogistic(v * 1e25, -90.0).log_density(np.linspace(0, 1, 7)),
+    "grid_mean_absurd": lambda v: d.DiscretizedLogistic(v + 1e25, -90.0).log_density(np.linspace(0, 1, 7)),
     "grid_scale": lambda v: d.DiscretizedLogistic(0.3, v, event_shape=()).log_density(np.linspace(0, 1, 7)),
     "grid_scale_far": lambda v: d.DiscretizedLogistic(1e6, v, event_shape=()).log_density(np.linspace(0, 1, 7)),
     "pixels": lambda v: d.DiscretizedLogisticMixture(
