@@ -447,7 +447,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
 
     def _check_tuple(self, data):
         if not isinstance(data, (tuple, list)) or not len(data) or not inputs.is_array(data[0]):
-            return inputs.check_data(self, data) if inputs.is_array(data) else data
+            return inputs.check_arrays(self, data)[0] if inputs.is_array(data) else data
         checked = inputs.check_arrays(self, *data)
         return checked[: max(len(data), 2 if self.conditional else 1)]
 
@@ -479,7 +479,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
         arrays = {"keys": keys, "condition": condition}
         extra = {"temperature": np.float32(temperature)} if temperature > 0 else {}
         run = self._compiled("sample" if extra else "mode", lambda **kw: self.generate(**({"temperature": 0.0} | kw)))
-        return self._in_batches(run, arrays, extra, batch_size or 256, verbose)
+        return self._in_batches(run, arrays, extra, batch_size, verbose)
 
     def log_prob(self, x, condition=None, *, batch_size=None, verbose="auto"):
         """log p(x given condition), nats, numpy `(batch,)`.
@@ -498,7 +498,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
             raise NotImplementedError(self._no_likelihood())
         x, condition, _ = inputs.check_arrays(self, x, condition)
         run = self._compiled("log_density", lambda x, condition=None: self.log_density(self._event(x), condition))
-        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size or 256, verbose)
+        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size, verbose)
 
     def _event(self, x):
         return ops.cast(x, self.variable_dtype if self.event_dtype == "float32" else self.event_dtype)
@@ -521,7 +521,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
 
     def _in_batches(self, run, arrays, extra, batch_size, verbose):
         self.synchronize()
-        batch_size = inputs.check_count(batch_size, "batch_size")
+        batch_size = inputs.check_count(256 if batch_size is None else batch_size, "batch_size")
         arrays = {name: array for name, array in arrays.items() if array is not None}
         extra = {name: ops.convert_to_tensor(value) for name, value in extra.items()}
         return in_batches(lambda **kw: run(**kw, **extra), arrays, batch_size, verbose)

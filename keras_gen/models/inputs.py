@@ -72,24 +72,23 @@ def check_condition(model, y, n):
             "Pass it: fit(x, y), predict((x, y)), sample(n, condition), log_prob(x, condition)."
         )
     y = to_numpy(y, "y")
+    check_finite(y, "y")
     if model.num_classes is not None:
         y = _labels(y, model.num_classes)
     check_shape(y.shape, model.condition_shape, "y")
     if len(y) != n:
         raise ValueError(f"Expected as many conditions as examples. Received: {len(y)} conditions, {n} examples.")
-    check_finite(y, "y")
     return y
 
 
 def _labels(y, num_classes):
     y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    whole = y.astype("int32")
-    if not (whole == y).all() or whole.min(initial=0) < 0 or whole.max(initial=0) >= num_classes:
+    if (y < 0).any() or (y >= num_classes).any() or (y != np.floor(y)).any():
         raise ValueError(
             f"Expected labels as integers in [0, {num_classes}). Received: values between {y.min()} and {y.max()}, "
             f"dtype={y.dtype}."
         )
-    return whole
+    return y.astype("int32")
 
 
 def check_arrays(model, x, y=None, sample_weight=None):

@@ -58,7 +58,7 @@ class LatentModel(GenerativeModel):
         """
         x, condition, _ = inputs.check_arrays(self, x, condition)
         run = self._compiled("encode", lambda x, condition=None: self.code(self._event(x), condition))
-        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size or 256, verbose)
+        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size, verbose)
 
     def decode(self, z, condition=None, *, batch_size=None, verbose="auto"):
         """Expected data of codes: `(n, latent_dim)` -> numpy `(n, *event_shape)`. Arguments as in `encode`."""
@@ -68,13 +68,13 @@ class LatentModel(GenerativeModel):
         inputs.check_count(len(z), "len(z)")
         condition = inputs.check_condition(self, self._repeat(condition, len(z)), len(z))
         run = self._compiled("decode", lambda z, condition=None: self.decoded(z, condition))
-        return self._in_batches(run, {"z": z, "condition": condition}, {}, batch_size or 256, verbose)
+        return self._in_batches(run, {"z": z, "condition": condition}, {}, batch_size, verbose)
 
     def reconstruct(self, x, condition=None, *, batch_size=None, verbose="auto"):
         """`decode(encode(x))`: numpy of the shape of x. Arguments as in `encode`."""
         x, condition, _ = inputs.check_arrays(self, x, condition)
         run = self._compiled("reconstruct", lambda x, condition=None: self._reconstruct(x, condition))
-        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size or 256, verbose)
+        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size, verbose)
 
     def _reconstruct(self, x, condition):
         return self(x, training=False) if condition is None else self(x, condition, training=False)

@@ -283,7 +283,7 @@ class VAE(LatentModel):
             lambda x, keys, condition=None: self.log_density(self._event(x), condition, keys, num_samples),
         )
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), len(x)))
-        return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, batch_size or 64, verbose)
+        return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, 64 if batch_size is None else batch_size, verbose)
 
     def elbo(self, x, condition=None, *, num_samples=1, seed=0, batch_size=None, verbose="auto"):
         """The bound (1) of each example, mean of `num_samples` draws: numpy `(n,)`, nats. As `log_prob`."""
@@ -294,7 +294,7 @@ class VAE(LatentModel):
             lambda x, keys, condition=None: self._bound(self._event(x), condition, keys, num_samples),
         )
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), len(x)))
-        return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, batch_size or 64, verbose)
+        return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, 64 if batch_size is None else batch_size, verbose)
 
     def _bound(self, x, condition, keys, num_samples):
         features = self._features(x, condition)
