@@ -41,9 +41,13 @@ class LatentUse(keras.metrics.Metric):
         self.sums = self.add_variable((3, latent_dim), initializer="zeros", dtype="float32", name="sums")
         self.count = self.add_variable((), initializer="zeros", dtype="float32", name="count")
 
-    def update_state(self, mean, kl):
-        """Add posterior means `(batch, latent_dim)` and KLs per dimension, of the same shape."""
-        mean, kl = ops.cast(mean, "float32"), ops.cast(kl, "float32")
+    def update_state(self, mean, kl=None):
+        """Add posterior means `(batch, latent_dim)` and KLs per dimension, of the same shape.
+
+        Without a KL that is known per dimension, None: units are counted, and `kl_per_dimension` gives NaN.
+        """
+        mean = ops.cast(mean, "float32")
+        kl = ops.full_like(mean, float("nan")) if kl is None else ops.cast(kl, "float32")
         self.sums.assign(self.sums + ops.stack([ops.sum(v, axis=0) for v in (mean, mean * mean, kl)]))
         self.count.assign(self.count + ops.cast(ops.shape(mean)[0], "float32"))
 

@@ -56,7 +56,7 @@ class VAE(LatentModel):
             `keras.optimizers.schedules.LearningRateSchedule`, anneals it.
         free_bits: lambda of (3), nats per latent dimension, default 0. Needs a closed-form KL.
         skip: True feeds z to every layer of the default decoder (Dieng et al. 2019), default False.
-        kl_per_dimension: also log `kl_0`, `kl_1`, ... during `fit`, default False.
+        kl_per_dimension: also log `kl_0`, `kl_1`, ... during `fit`, default False. Needs a closed-form KL.
         sample_observation: False (default): `sample` returns E[x given z], as pictures of VAEs do; True: x is drawn.
         num_classes, condition_shape: a condition, see `ConditionalVAE`.
         seed: seed of the training noise.
@@ -114,7 +114,7 @@ class VAE(LatentModel):
         self.posterior_head = self._posterior_head(posterior, posterior_scale)
         self.observation_head = _head(likelihood, self.event_shape)
         if self.conditional:
-            self.condition_encoder = layers.ConditionEncoder(num_classes=num_classes, condition_shape=condition_shape)
+            self.condition_encoder = layers.ConditionEncoder(num_classes, condition_shape, flatten=False)
         self.prior = prior
         self.free_bits = _not_negative(free_bits, "free_bits")
         self.skip, self.sample_observation = bool(skip), bool(sample_observation)
@@ -175,26 +175,35 @@ class VAE(LatentModel):
         return keras.random.randint((n, 2), -(2**31), 2**31 - 1, dtype="int32", seed=self.noise)
 
     def kl(self, q, z, condition=None):
-        """KL(q || p), by (2) or another closed form `(batch, latent_dim)`, else estimated at the draw z `(batch,)`."""
+        """KL(q || p), by (2) or another closed form, `(batch, latent_dim)` where it factorises; else estimated at z.
+
+        What does not factorise, and the estimate at the draw z, are `(batch,)`.
+        """
         p = self.prior_distribution()
-        p = p.distribution() if hasattr(p, "distribution") and not self._prior_arguments(condition) else p
-        if has_closed_form_kl(q, p) and isinstance(q, Normal):
-            return kl_divergence(q, p, reduce=False)
+        p = p.distribution(*self._prior_arguments(condition)) if hasattr(p, "distribution") else p
         if has_closed_form_kl(q, p):
-            return kl_divergence(q, p)
-        return q.log_density(z) - p.log_density(z, *self._prior_arguments(condition))
+            return kl_divergence(q, p, reduce=bool(q.joint_axes or p.joint_axes))
+        return q.log_density(z) - self.prior_distribution().log_density(z, *self._prior_arguments(condition))
 
     def objective(self, x, condition=None, training=False):
         q = self.posterior_head.distribution(self._features(x, condition, training))
         z = self.draw(q)
         reconstruction = -self.observation(z, condition, training).log_density(x)
         kl = self.kl(q, z, condition)
-        if len(kl.shape) == 2:
-            self.diagnostics[0].update_state(q.mean(), kl)
+        self._check_per_dimension(kl)
+        self.diagnostics[0].update_state(q.mean(), kl if len(kl.shape) == 2 else None)
         total = self._total(kl)
         loss = reconstruction + ops.cast(self.beta, "float32") * self._total(self._freed(kl))
         terms = {"loss": loss, "reconstruction": reconstruction, "kl": total}
         return terms if training else {**terms, "nll": reconstruction + total}
+
+    def _check_per_dimension(self, kl):
+        if len(kl.shape) != 2 and (self.free_bits or self.kl_per_dimension):
+            raise ValueError(
+                "Expected a posterior and a prior whose KL is closed form in each dimension, which `free_bits` and "
+                f"`kl_per_dimension` need. Received: {type(self.posterior_head).__name__} with the prior "
+                f"{type(self.prior_distribution()).__name__}. Use free_bits=0 and kl_per_dimension=False."
+            )
 
     def _total(self, kl):
         return ops.sum(kl, axis=-1) if len(kl.shape) == 2 else kl
@@ -203,8 +212,6 @@ class VAE(LatentModel):
         """KL_j, or the constant lambda where its batch mean is below: equation (3)."""
         if not self.free_bits:
             return kl
-        if len(kl.shape) != 2:
-            raise ValueError("Expected a closed-form KL per dimension for `free_bits`. Received: an estimate. Use 0.")
         return ops.where(ops.mean(kl, axis=0, keepdims=True) > self.free_bits, kl, ops.full_like(kl, self.free_bits))
 
     def update(self, batch):
@@ -283,7 +290,8 @@ class VAE(LatentModel):
             lambda x, keys, condition=None: self.log_density(self._event(x), condition, keys, num_samples),
         )
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), len(x)))
-        return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, 64 if batch_size is None else batch_size, verbose)
+        batch_size = 64 if batch_size is None else batch_size
+        return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, batch_size, verbose)
 
     def elbo(self, x, condition=None, *, num_samples=1, seed=0, batch_size=None, verbose="auto"):
         """The bound (1) of each example, mean of `num_samples` draws: numpy `(n,)`, nats. As `log_prob`."""
@@ -294,7 +302,8 @@ class VAE(LatentModel):
             lambda x, keys, condition=None: self._bound(self._event(x), condition, keys, num_samples),
         )
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), len(x)))
-        return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, 64 if batch_size is None else batch_size, verbose)
+        batch_size = 64 if batch_size is None else batch_size
+        return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, batch_size, verbose)
 
     def _bound(self, x, condition, keys, num_samples):
         features = self._features(x, condition)
@@ -378,10 +387,10 @@ class IWAE(VAE):
     Args:
         event_shape, latent_dim: as in `VAE`.
         num_samples: K, default 5; the paper uses 1, 5 and 50.
-        **kwargs: as in `VAE`, less `beta` and `free_bits`, which weigh a KL that this bound does not have.
+        **kwargs: as in `VAE`, less `beta`, `free_bits` and `kl_per_dimension`: this bound has no KL to weigh or report.
 
     Raises:
-        ValueError: `num_samples` < 1, or a `beta` or `free_bits`.
+        ValueError: `num_samples` < 1, or a `beta`, `free_bits` or `kl_per_dimension`.
 
     Example:
         >>> import numpy as np
@@ -389,22 +398,26 @@ class IWAE(VAE):
         >>> model = IWAE((16,), latent_dim=2, num_samples=5, seed=0)
         >>> model.compile()
         >>> sorted(model.evaluate(np.ones((8, 16)), verbose=0, return_dict=True))
-        ['bits_per_dim', 'loss', 'nll']
+        ['active_units', 'bits_per_dim', 'loss', 'nll']
 
     Reference:
         Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, eq. 8, 14.
     """
 
     def __init__(self, event_shape, latent_dim=2, *, num_samples=5, **kwargs):
-        if kwargs.get("beta", 1.0) != 1.0 or kwargs.get("free_bits", 0.0) != 0.0:
-            raise ValueError("Expected beta=1 and free_bits=0: the K-sample bound has no KL to weigh. Use `VAE`.")
+        if kwargs.get("beta", 1.0) != 1.0 or kwargs.get("free_bits") or kwargs.get("kl_per_dimension"):
+            received = {k: kwargs[k] for k in ("beta", "free_bits", "kl_per_dimension") if k in kwargs}
+            raise ValueError(
+                "Expected beta=1, free_bits=0 and kl_per_dimension=False: the K-sample bound has no KL to weigh. "
+                f"Received: {received}. Use `VAE`."
+            )
         self.num_samples = inputs.check_count(num_samples, "num_samples")
         super().__init__(event_shape, latent_dim, **kwargs)
-        self.diagnostics = []
 
     def objective(self, x, condition=None, training=False):
         features = self._features(x, condition, training)
         q = self.posterior_head.distribution(_tiled(features, self.num_samples))
+        self.diagnostics[0].update_state(q.mean())
         z = self.draw(q)
         conditions = None if condition is None else _tiled(condition, self.num_samples)
         log_w = self.observation(z, conditions, training).log_density(_tiled(x, self.num_samples))
@@ -415,7 +428,7 @@ class IWAE(VAE):
 
     def get_config(self):
         config = {**super().get_config(), "num_samples": self.num_samples}
-        return {k: v for k, v in config.items() if k not in ("beta", "free_bits")}
+        return {k: v for k, v in config.items() if k not in ("beta", "free_bits", "kl_per_dimension")}
 
 
 def _head(head, event_shape, **options):

@@ -1,0 +1,218 @@
+"""The registry of models: id to constructor, data and what the model can do.
+
+A new model enters here and inherits the laws of `test_models.py`. `make(**kwargs)` builds it small, `data(n)` gives
+`(x, y)` of real images, y being None for a model without a condition.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from keras_gen import layers
+from keras_gen.datasets import digits
+from keras_gen.distributions import Normal
+from keras_gen.models import (
+    IWAE,
+    PCA,
+    VAE,
+    Autoencoder,
+    ConditionalVAE,
+    DenoisingAutoencoder,
+    ProbabilisticPCA,
+)
+from keras_gen.networks import MLP, ConvDecoder, ConvEncoder
+
+LATENT_DIM = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, its data, and what the contract says of its family."""
+
+    make: Callable
+    data: Callable
+    samples: bool = True
+    learning_rate: float = 3e-3
+    epochs: int = 3
+
+
+def images(n):
+    """The first n digits as `(n, 8, 8, 1)` in [0, 1], and their labels."""
+    (x, y), _ = digits.load_data()
+    return (x[:n, :, :, None] / 16.0).astype("float32"), y[:n].astype("int32")
+
+
+def grey(n):
+    """The middle of the digits as vectors `(n, 16)` in [0, 1]."""
+    return images(n)[0][:, 2:6, 2:6].reshape(n, 16), None
+
+
+def signed(n):
+    """The same without bounds: centred and scaled."""
+    return 2.0 * grey(n)[0] - 1.0, None
+
+
+def rounded(n):
+    """The same, on the grid 0, 1/16, ..., 1."""
+    return grey(n)
+
+
+def tokens(n):
+    """The same, as integers 0, 1, 2, 3 in a float array."""
+    return np.minimum(np.floor(4.0 * grey(n)[0]), 3.0), None
+
+
+def pictures(n):
+    """Images of more than 8 pixels, of odd height: `(n, 9, 12, 1)`."""
+    return np.pad(images(n)[0], [(0, 0), (1, 0), (2, 2), (0, 0)]), None
+
+
+def labelled(n):
+    """Vectors and their labels."""
+    return grey(n)[0], images(n)[1]
+
+
+def with_vector(n):
+    """Vectors, and two numbers: the ink in the left and in the right half."""
+    x = images(n)[0]
+    return grey(n)[0], np.stack([x[:, :, :4].mean((1, 2, 3)), x[:, :, 4:].mean((1, 2, 3))], axis=1)
+
+
+def with_image(n):
+    """The lower half of each digit `(4, 8, 1)`, given its upper half."""
+    x = images(n)[0]
+    return x[:, 4:], x[:, :4]
+
+
+def _small(model, event_shape=(16,), networks=None, **fixed):
+    """Constructor of `model` with small networks."""
+
+    def make(**kwargs):
+        encoder, decoder = (networks or _dense)()
+        return model(
+            event_shape, **{"latent_dim": LATENT_DIM, "encoder": encoder, "decoder": decoder, **fixed, **kwargs}
+        )
+
+    return make
+
+
+def _dense():
+    return MLP((16,), activation="tanh"), MLP((16,), activation="tanh")
+
+
+def _skip():
+    return MLP((16,), activation="tanh"), MLP((16, 16), activation="tanh", skip=True)
+
+
+def _regular():
+    return MLP((16,), dropout=0.2, normalization="batch"), MLP((16,), dropout=0.2, normalization="batch")
+
+
+def _convolutional(event_shape=(9, 12, 1), skip=True):
+    return ConvEncoder((4, 8), activation="elu"), ConvDecoder(event_shape, (8, 4), activation="elu", skip=skip)
+
+
+def _convolutional_lower():
+    return _convolutional((4, 8, 1), skip=False)
+
+
+def _functional():
+    """A Sequential encoder and a Functional decoder, as a user has them."""
+    z = keras.Input((LATENT_DIM,))
+    encoder = keras.Sequential([keras.Input((16,)), keras.layers.Dense(16, activation="tanh")])
+    return encoder, keras.Model(z, keras.layers.Dense(16, activation="tanh")(z))
+
+
+def _functional_conditional():
+    """Encoder and decoder of two inputs, `[x, condition]`."""
+
+    def network(size):
+        inputs = [keras.Input((size,)), keras.Input((2,))]
+        return keras.Model(inputs, keras.layers.Dense(16, activation="tanh")(keras.layers.Concatenate()(inputs)))
+
+    return network(16), network(LATENT_DIM)
+
+
+def _ramp():
+    return keras.optimizers.schedules.PolynomialDecay(0.1, 30, end_learning_rate=1.0)
+
+
+def _vae_with_prior(make_prior, model=VAE, **fixed):
+    """As `_small`, with a prior of its own for each model."""
+    return lambda **kwargs: _small(model, **fixed)(prior=make_prior(), **kwargs)
+
+
+def _mixture_prior():
+    return layers.LearnedMixturePrior((LATENT_DIM,), components=4, seed=1)
+
+
+def _conditional_prior():
+    return layers.ConditionalNormalPrior((LATENT_DIM,), num_classes=10)
+
+
+def _wide_prior():
+    return Normal(np.zeros(LATENT_DIM, "float32"), 2.0, event_shape=(LATENT_DIM,))
+
+
+def _head(head, event_shape=(16,), **options):
+    return lambda **kwargs: _small(VAE)(likelihood=layers.get_head(head, event_shape, **options), **kwargs)
+
+
+LATENT_VARIABLE = {
+    "vae": Case(_small(VAE), grey),
+    "vae_convolutional_skip": Case(_small(VAE, (9, 12, 1), _convolutional, skip=True), pictures),
+    "vae_normal_shared": Case(_head("normal", scale="shared"), signed),
+    "vae_laplace": Case(_small(VAE, likelihood="laplace"), signed),
+    "vae_logistic": Case(_small(VAE, likelihood="logistic"), signed),
+    "vae_student_t": Case(_small(VAE, likelihood="student_t"), signed),
+    "vae_full_normal": Case(_small(VAE, likelihood="multivariate_normal"), signed),
+    "vae_categorical": Case(_head("categorical", classes=4), tokens),
+    "vae_discretized_logistic": Case(_head("discretized_logistic", bins=17), rounded),
+    "vae_discretized_logistic_mixture": Case(
+        lambda **kwargs: _small(VAE, (8, 8, 1))(
+            likelihood=layers.DiscretizedLogisticMixtureHead((8, 8, 1), components=3, bins=17), **kwargs
+        ),
+        lambda n: (images(n)[0], None),
+    ),
+    "vae_full_posterior": Case(_small(VAE, posterior="multivariate_normal"), grey),
+    "vae_laplace_posterior": Case(_small(VAE, posterior="laplace"), grey),
+    "vae_fixed_posterior_scale": Case(_small(VAE, posterior_scale=0.5), grey),
+    "vae_mixture_prior": Case(_vae_with_prior(_mixture_prior), grey),
+    "vae_wide_prior": Case(_vae_with_prior(_wide_prior, networks=_functional), grey),
+    "vae_skip": Case(_small(VAE, networks=_skip, skip=True), grey),
+    "vae_free_bits": Case(_small(VAE, free_bits=0.25), grey),
+    "vae_beta": Case(_small(VAE, beta=4.0, kl_per_dimension=True), grey),
+    "vae_beta_schedule": Case(lambda **kwargs: _small(VAE)(beta=_ramp(), **kwargs), grey),
+    "vae_normal": Case(_small(VAE, likelihood="normal", sample_observation=True), signed),
+    "vae_regularised": Case(_small(VAE, networks=_regular), grey, epochs=5),
+    "conditional_labels": Case(_small(ConditionalVAE, num_classes=10), labelled),
+    "conditional_vector": Case(_small(ConditionalVAE, condition_shape=(2,)), with_vector),
+    "conditional_image_convolutional": Case(
+        _small(ConditionalVAE, (4, 8, 1), _convolutional_lower, condition_shape=(4, 8, 1)), with_image
+    ),
+    "conditional_functional": Case(
+        _small(ConditionalVAE, networks=_functional_conditional, condition_shape=(2,)), with_vector
+    ),
+    "conditional_prior": Case(_vae_with_prior(_conditional_prior, ConditionalVAE, num_classes=10), labelled),
+    "iwae": Case(_small(IWAE, num_samples=3), grey),
+}
+
+AUTOENCODERS = {
+    "autoencoder": Case(_small(Autoencoder), signed, samples=False),
+    "autoencoder_cross_entropy": Case(_small(Autoencoder, reconstruction="cross_entropy"), grey, samples=False),
+    "denoising_gaussian": Case(_small(DenoisingAutoencoder, noise="gaussian"), signed, samples=False),
+    "denoising_masking": Case(
+        _small(DenoisingAutoencoder, noise="masking", reconstruction="cross_entropy"), grey, samples=False
+    ),
+}
+
+CLOSED_FORM = {
+    "pca": Case(lambda **kwargs: PCA((16,), **{"latent_dim": LATENT_DIM, **kwargs}), signed, epochs=1),
+    "probabilistic_pca": Case(
+        lambda **kwargs: ProbabilisticPCA((16,), **{"latent_dim": LATENT_DIM, **kwargs}), signed, epochs=1
+    ),
+}
+
+MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM}
