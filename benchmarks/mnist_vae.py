@@ -83,7 +83,7 @@ def main():
     model.fit(x, batch_size=options.batch_size, epochs=options.epochs, verbose=0, callbacks=[curve])
     training = time.perf_counter() - start
     start = time.perf_counter()
-    log_prob = model.log_prob(x_test, num_samples=options.num_samples, seed=options.seed, batch_size=100)
+    log_prob = model.log_prob(x_test, num_samples=options.num_samples, seed=options.seed, batch_size=100, verbose=0)
     figures = {
         "what": "one-layer VAE 784-200-200-50, MNIST, dynamic binarisation in training, test set binarised once",
         "published_nats": 86.76,
