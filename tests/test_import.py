@@ -19,6 +19,14 @@ HEAVY = {"matplotlib", "PIL", "scipy", "sklearn", "tensorflow", "jax", "torch", 
 MOST_SECONDS = 0.3
 
 
+WITHOUT_EXTRAS = """
+import sys
+sys.modules.update(dict.fromkeys(("matplotlib", "PIL", "scipy", "sklearn")))
+import keras_gen
+print(keras_gen.__version__)
+"""
+
+
 def measured_import():
     command = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -32,3 +40,10 @@ def test_import_is_light():
     if result["seconds"] > MOST_SECONDS:  # a busy machine is slow once, a heavy import always
         result = min(result, measured_import(), measured_import(), key=lambda r: r["seconds"])
     assert result["seconds"] <= MOST_SECONDS
+
+
+def test_import_needs_no_extra():
+    """`import keras_gen` works where neither matplotlib nor Pillow is installed."""
+    command = [sys.executable, "-c", WITHOUT_EXTRAS]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
