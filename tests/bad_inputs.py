@@ -144,7 +144,6 @@ CASES = [
     ("unknown player", compile("game", {"generator": "sgd", "critic": "sgd", "judge": "sgd"}), "unknown.*judge"),
     ("missing player", compile("game", {"generator": "sgd"}), "Missing.*critic"),
     ("one optimizer for two", one_for_two, "one instance for several"),
-    ("too few for the critic", fit("game", X[:3]), "at least 5 examples.*3"),
     # Constructors.
     ("event_shape zero", lambda m: VAE((0,)), "`event_shape`.*positive"),
     ("event_shape text", lambda m: VAE("four"), "`event_shape`.*four"),

@@ -278,6 +278,19 @@ def test_split_gives_fresh_data():
         model.split(Batch(x), 8)
 
 
+def test_a_remainder_smaller_than_the_parts():
+    """Batches of 40 and 3 with five critic steps: a clear error, or where the size is unknown until run time, no NaN."""
+    model = wgan(sgds())
+    if BACKEND == "tensorflow":
+        history = fit(model, digits()[: BATCH + 3])
+        assert np.isfinite(history["critic_loss"]).all()
+        assert all(np.isfinite(v).all() for v in state(model).values())
+    else:
+        with pytest.raises(ValueError, match="at least 5 examples.*3"):
+            fit(model, digits()[:3])
+        assert all(np.isfinite(v).all() for v in state(model).values()), "the model is as it was"
+
+
 def test_spectral_normalisation_is_kept():
     """A step of -f on f(x) = x.K/||K||, called twice a loss, gives K <- K/||K|| + 2 rate mean(x) on each backend."""
 
@@ -517,6 +530,34 @@ def train_noisy():
     model.compile(keras.optimizers.SGD(1e-3))
     fit(model, digits()[: 2 * BATCH].reshape(-1, 64))
     return state(model)
+
+
+class Failing(GenerativeModel):
+    """Its objective fails."""
+
+    def __init__(self):
+        super().__init__((2,))
+        self.fails = False
+        self.mean = self.add_weight(shape=(2,), initializer="ones", name="mean")
+
+    def objective(self, x, condition=None, training=False):
+        if self.fails:
+            raise RuntimeError("as asked")
+        return {"loss": ops.sum((x - self.mean) ** 2, axis=-1)}
+
+    call = objective
+
+
+def test_a_failing_step_leaves_the_model_whole():
+    """An error in the first step of fit, evaluate or predict loses no weight (on JAX they live outside meanwhile)."""
+    model = Failing()
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fails = True
+    for method in (model.fit, model.evaluate, model.predict):
+        with pytest.raises(RuntimeError, match="as asked"):
+            method(DATA, verbose=0)
+        np.testing.assert_array_equal(numbers(model.mean), [1.0, 1.0])
+    assert int(numbers(model.optimizer.iterations)) == 0
 
 
 PARALLEL = """

@@ -13,6 +13,8 @@ from keras_gen.backend import OptimizerGroup
 from keras_gen.models import GenerativeModel
 
 X = np.ones((8, 2), "float32")
+# Before 3.15, Keras's callbacks know one learning rate a model: the group scales every player's with it.
+OLD = tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15)
 
 
 def numbers(x):
@@ -263,9 +265,9 @@ def test_learning_rate_scheduler_acts_on_each_player():
     model = duel(zeta=sgd(0.4), alpha=sgd(0.1))
     halve = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5)
     history = fit(model, epochs=2, callbacks=[halve])
-    assert [float(numbers(o.learning_rate)) for o in model.optimizer.optimizers] == pytest.approx(
-        [0.025, 0.1]
-    )
+    assert [float(numbers(o.learning_rate)) for o in model.optimizer.optimizers] == pytest.approx([0.025, 0.1])
+    if OLD:
+        return
     assert history["learning_rate_zeta"] == pytest.approx([0.2, 0.1])
     assert history["learning_rate_alpha"] == pytest.approx([0.05, 0.025])
 
@@ -273,15 +275,12 @@ def test_learning_rate_scheduler_acts_on_each_player():
 def test_reduce_lr_on_plateau_acts_on_each_player():
     """A loss that no longer falls divides each player's rate by ten."""
     model = duel(zeta=sgd(0.4), alpha=sgd(0.1))
-    callback = keras.callbacks.ReduceLROnPlateau(
-        "zeta_loss", factor=0.1, patience=1, min_delta=1e6, mode="min"
-    )
+    callback = keras.callbacks.ReduceLROnPlateau("zeta_loss", factor=0.1, patience=1, min_delta=1e6, mode="min")
     fit(model, epochs=2, callbacks=[callback])
-    assert [float(numbers(o.learning_rate)) for o in model.optimizer.optimizers] == pytest.approx(
-        [0.01, 0.04]
-    )
+    assert [float(numbers(o.learning_rate)) for o in model.optimizer.optimizers] == pytest.approx([0.01, 0.04])
 
 
+@pytest.mark.skipif(OLD, reason="SwapEMAWeights knows one optimizer before Keras 3.15, and says so")
 def test_swap_ema_weights_acts_on_the_players_that_average():
     """During validation the averaging player holds its average, the other its own weights."""
     model = duel(zeta=sgd(0.1, use_ema=True, ema_momentum=0.5), alpha=sgd(0.1))

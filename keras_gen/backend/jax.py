@@ -162,6 +162,28 @@ class Trainer:
             logs = step(data)
         return logs, tuple([scope.get_current_value(v) for v in group] for group in groups)
 
+    def _get_jax_state(self, **which):
+        """Keras takes the values out of the variables when an epoch begins: keep them in case the first step fails."""
+        state = super()._get_jax_state(**which)
+        if which.pop("purge_model_variables", False):
+            self._jax_state = dict(zip([name for name, wanted in which.items() if wanted], state, strict=True))
+            self._jax_state_synced = False
+        return state
+
+    def evaluate(self, *args, **kwargs):
+        return self._or_restore(super().evaluate, args, kwargs)
+
+    def predict(self, *args, **kwargs):
+        return self._or_restore(super().predict, args, kwargs)
+
+    def _or_restore(self, method, args, kwargs):
+        """What Keras's `fit` does and these two do not: an error leaves the model as it was before the step."""
+        try:
+            return method(*args, **kwargs)
+        except BaseException:
+            self.jax_state_sync()
+            raise
+
     def synchronize(self):
         """Give the variables the state of a running epoch: during `fit` it lives outside of them."""
         self.jax_state_sync()

@@ -189,14 +189,21 @@ class GenerativeModel(backend.Trainer, keras.Model):
         return {_log_name(name, player): value for name, value in terms.items()}
 
     def split(self, batch, parts):
-        """`batch` in `parts` of fresh examples, equal in size to within one: part k takes examples k, k + parts, ..."""
+        """`batch` in `parts` of fresh examples, equal in size to within one: part k takes examples k, k + parts, ...
+
+        A batch of fewer examples than parts is an error; where its size is only known at run time (a compiled step on
+        TensorFlow), its parts share examples instead: the mean over none would be NaN.
+        """
         size = batch.x.shape[0]
         if size is not None and size < parts:
             raise ValueError(
                 f"Expected at least {parts} examples a batch, one for each of the {parts} parts of a step. "
                 f"Received: {size}. Use a larger batch_size, or one that leaves no such remainder."
             )
-        return [Batch(*(None if t is None else t[k::parts] for t in batch)) for k in range(parts)]
+        if size is not None:
+            return [Batch(*(None if t is None else t[k::parts] for t in batch)) for k in range(parts)]
+        rows = [_rows(ops.shape(batch.x)[0], k, parts) for k in range(parts)]
+        return [Batch(*(None if t is None else ops.take(t, r, axis=0) for t in batch)) for r in rows]
 
     def train_on(self, data):
         """One training step on `data` as Keras delivers it; returns the logs so far in this epoch."""
@@ -627,6 +634,12 @@ def _one_each(optimizer, players):
 def _loss_scaled(optimizer):
     wrapped = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
     return optimizer if wrapped else keras.optimizers.LossScaleOptimizer(optimizer)
+
+
+def _rows(size, k, parts):
+    """The rows k, k + parts, ... of `size` (a tensor: unknown while TensorFlow traces), and at least one, modulo `size`."""
+    count = ops.maximum((size - k + parts - 1) // parts, 1)
+    return (k + parts * ops.arange(count)) % size
 
 
 def _layers(moved):
