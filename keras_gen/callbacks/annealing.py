@@ -12,7 +12,8 @@ class Anneal(keras.callbacks.Callback):
     """Sets a scalar variable of the model, by a schedule, at the beginning of each epoch or step.
 
     Args:
-        target: name of the variable as an attribute path from the model: `"beta"`, `"optimizer.learning_rate"`.
+        target: name of the variable as an attribute path from the model: `"beta"`, `"optimizer.learning_rate"`;
+            with several players, `"optimizer.critic.learning_rate"`.
         schedule: function of the epoch (or step, from 0) that returns a float; or a pair `(start, end)` with `over`.
         over: with a pair: epochs (or steps) in which the value goes linearly from `start` to `end`, to stay there.
         per: `"epoch"` (default) or `"step"`. Per step costs a host call a step; a schedule inside the model
@@ -64,13 +65,20 @@ class Anneal(keras.callbacks.Callback):
     def _variable(self):
         found = self.model
         for name in self.target.split("."):
-            found = getattr(found, name, None)
+            found = _child(found, name)
         if not isinstance(found, keras.Variable) or found.shape != ():
             raise ValueError(
                 f"Expected `target` to name a scalar variable of {type(self.model).__name__}. "
                 f"Received: target={self.target!r}, a {type(found).__name__}. A plain attribute would be compiled in."
             )
         return found
+
+
+def _child(parent, name):
+    """The attribute, or the optimizer of the player, that `name` names; None if there is neither."""
+    if name in getattr(parent, "players", ()) and isinstance(parent, keras.optimizers.Optimizer):
+        return parent[name]
+    return getattr(parent, name, None)
 
 
 def _linear(ends, over):

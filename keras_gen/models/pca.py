@@ -62,13 +62,12 @@ class PCA(LatentModel):
         super().__init__(event_shape, latent_dim, **kwargs)
         d = self.dim = math.prod(self.event_shape)
         if self.latent_dim >= d:
-            raise ValueError(
-                f"Expected `latent_dim` below the {d} dimensions of x. Received: {self.latent_dim}."
-            )
+            raise ValueError(f"Expected `latent_dim` below the {d} dimensions of x. Received: {self.latent_dim}.")
         self.location = self._state((d,), "location")
         self.components = self._state((d, self.latent_dim), "components")
         self.eigenvalues = self._state((self.latent_dim,), "eigenvalues")
         self.count = self._state((), "count")
+        self.examples = self._state((), "examples")
         self.running_mean = self._state((d,), "running_mean")
         self.scatter = self._state((d, d), "scatter")
 
@@ -80,30 +79,35 @@ class PCA(LatentModel):
         return {}
 
     def update(self, batch):
-        """Merge the batch's moments into those of the epoch; logs the variance of x, summed over the event."""
+        """Merge the batch's moments into those of the epoch; logs the variance of x, summed over the event.
+
+        Sample weights count as repetitions, so n is their sum; a batch of weights 0 leaves the moments alone.
+        """
         x = flatten(batch.x)
         weight = ops.ones_like(x[:, 0]) if batch.sample_weight is None else ops.cast(batch.sample_weight, x.dtype)
         n = ops.sum(weight)
-        mean = ops.sum(weight[:, None] * x, axis=0) / n
+        mean = ops.divide_no_nan(ops.sum(weight[:, None] * x, axis=0), n)
         centred = x - mean
         total = self.count + n
         delta = mean - self.running_mean
         within = ops.matmul(ops.transpose(centred * weight[:, None]), centred)
-        self.scatter.assign(self.scatter + within + delta[:, None] * delta[None, :] * (self.count * n / total))
-        self.running_mean.assign(self.running_mean + delta * (n / total))
+        part = ops.divide_no_nan(n, total)
+        self.scatter.assign(self.scatter + within + delta[:, None] * delta[None, :] * (self.count * part))
+        self.running_mean.assign(self.running_mean + delta * part)
         self.count.assign(total)
+        self.examples.assign(self.examples + ops.sum(ops.cast(weight > 0, "float32")))
         return {"total_variance": ops.sum(ops.square(x - self.running_mean), axis=-1)}
 
     def end_epoch(self):
         """Parameters from the moments of the epoch, which then start anew."""
-        count = float(ops.convert_to_numpy(self.count.value))
-        if count < 2:
-            raise ValueError(f"Expected at least 2 examples in an epoch. Received: {count:g}.")
+        count, examples = (float(ops.convert_to_numpy(v.value)) for v in (self.count, self.examples))
+        if examples < 2:
+            raise ValueError(f"Expected at least 2 examples of positive weight in an epoch. Received: {examples:g}.")
         covariance = ops.convert_to_numpy(self.scatter.value).astype("float64") / count
         eigenvalues, vectors = np.linalg.eigh(covariance)
         self.location.assign(ops.copy(self.running_mean.value))
         self._solve(eigenvalues[::-1], _with_signs(vectors[:, ::-1]))
-        for variable in (self.count, self.running_mean, self.scatter):
+        for variable in (self.count, self.examples, self.running_mean, self.scatter):
             variable.assign(ops.zeros(variable.shape, variable.dtype))
 
     def _solve(self, eigenvalues, vectors):
