@@ -213,6 +213,18 @@ def test_discretized_heads_begin_on_the_grid_and_never_under_an_eighth_of_a_bin(
     np.testing.assert_allclose(values(p.parameters["mean"])[0, 0, 0, 0], [0.125, 0.375, 0.625, 0.875])
 
 
+def test_coupled_mixture_reads_its_blocks():
+    """Logits, three means, three log-scales, three coefficients by tanh, K numbers each and in this order."""
+    head = layers.DiscretizedLogisticMixtureHead((1, 1, 3), components=2)
+    raw = np.linspace(-1, 1, 20, dtype="float32").reshape(1, 1, 1, 20)
+    p = {name: values(v)[0, 0, 0] for name, v in head.read(ops.convert_to_tensor(raw)).parameters.items()}
+    block = raw.reshape(10, 2)
+    np.testing.assert_allclose(p["logits"], block[0], rtol=1e-6)
+    np.testing.assert_allclose(p["mean"], [0.25, 0.75] + 0.5 * block[1:4], rtol=1e-5)
+    np.testing.assert_allclose(np.exp(p["log_scale"]), 0.25 * np.exp(block[4:7]) + 1 / 2040, rtol=1e-5)
+    np.testing.assert_allclose(p["coefficients"], np.tanh(block[7:]), rtol=1e-5)
+
+
 def test_heads_have_names():
     """`get_head` makes every head by name, and gives back one that is given."""
     for name, head in layers.heads.HEADS.items():
@@ -293,12 +305,12 @@ def test_sampling_is_differentiable_in_both_parameters():
 
 @mixed
 def test_sampling_computes_in_float32_and_casts(policy):
-    """Under a mixed policy the draw is that of float32, rounded; a log-variance beyond half survives."""
-    mean, log_variance = real((2,)), np.full((5, 2), -40.0, "float32")
-    layer = layers.Sampling(seed=1, dtype=policy)
-    z = layer([mean, log_variance])
+    """Under a mixed policy the draw is that of float32, rounded once, at the end."""
+    pair = [real((200,)), real((200,))]
+    layer, full = layers.Sampling(seed=1, dtype=policy), layers.Sampling(seed=1)
+    z = layer(pair)
     assert dtype_of(z) == layer.compute_dtype
-    np.testing.assert_array_equal(values(z), values(ops.cast(ops.cast(mean, layer.compute_dtype), "float32")))
+    np.testing.assert_array_equal(values(z), values(ops.cast(full(pair), layer.compute_dtype)))
 
 
 def test_sampling_survives_a_keras_file(tmp_path):
