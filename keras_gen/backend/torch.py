@@ -54,9 +54,10 @@ def value_and_grad(fn, variables, has_aux=False):
     with torch.enable_grad(), _Scope() as scope:
         output = fn()
         value = output[0] if has_aux else output
-    gradients = [torch.zeros_like(r) for r in references]
     if value.requires_grad:
         gradients = torch.autograd.grad(value, references, allow_unused=True, materialize_grads=True)
+    else:
+        gradients = [torch.zeros_like(r) for r in references]
     scope.hand_over()
     return output, [g.detach() for g in gradients]
 

@@ -181,7 +181,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
             for layer in _layers(self.players[player or self.optimizer.players[0]]):
                 layer._clear_losses()  # those of another step or player
             terms = _mean_terms(fn(), weight)
-            terms["loss"] = terms["loss"] + self._regularisation(player)
+            terms["loss"] = sum(self._regularisation(player), terms["loss"])
             return optimizer.scale_loss(terms["loss"]), terms
 
         (_, terms), gradients = backend.value_and_grad(loss, optimizer._trainable_variables, has_aux=True)
@@ -208,7 +208,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
     def train_on(self, data):
         """One training step on `data` as Keras delivers it; returns the logs so far in this epoch."""
         batch = self._batch(data)
-        logs = {name: ops.mean(ops.cast(value, "float32")) for name, value in self.update(batch).items()}
+        logs = {name: _mean(value) for name, value in self.update(batch).items()}
         self.optimizer.advance()
         return self._log(self._train_means, logs, batch)
 
@@ -268,9 +268,9 @@ class GenerativeModel(backend.Trainer, keras.Model):
         return self.optimizer.member(player)
 
     def _regularisation(self, player):
-        """Sum of the losses that the player's layers added: weight regularisers and `add_loss`."""
+        """The losses that the player's layers added, weight regularisers and `add_loss`, as scalars."""
         losses = [loss for layer in _layers(self.players[player or self.optimizer.players[0]]) for loss in layer.losses]
-        return sum((ops.cast(ops.sum(loss), "float32") for loss in losses), ops.zeros((), "float32"))
+        return [_float32(ops.sum(loss)) for loss in losses]
 
     def _close_epoch(self):
         if self._epoch_open:
@@ -637,7 +637,7 @@ def _loss_scaled(optimizer):
 
 
 def _rows(size, k, parts):
-    """The rows k, k + parts, ... of `size` (a tensor: unknown while TensorFlow traces), and at least one, modulo `size`."""
+    """The rows k, k + parts, ... of `size` (a tensor: unknown while TensorFlow traces); at least one, modulo `size`."""
     count = ops.maximum((size - k + parts - 1) // parts, 1)
     return (k + parts * ops.arange(count)) % size
 
@@ -650,10 +650,22 @@ def _layers(moved):
 def _mean_terms(terms, sample_weight):
     """Each term's mean over the batch in float32; the loss weighted by `sample_weight`."""
     terms = dict(terms) if isinstance(terms, dict) else {"loss": terms}
-    loss = ops.cast(terms["loss"], "float32")
     if sample_weight is not None:
-        loss = loss * ops.cast(sample_weight, "float32")
-    return {name: ops.mean(ops.cast(value, "float32")) for name, value in {**terms, "loss": loss}.items()}
+        terms["loss"] = _float32(terms["loss"]) * _float32(sample_weight)
+    return {name: _mean(value) for name, value in terms.items()}
+
+
+def _mean(value):
+    """The mean over the batch in float32; a scalar is one already."""
+    value = _float32(value)
+    return ops.mean(value) if len(value.shape) else value
+
+
+def _float32(value):
+    """`value` in float32; a tensor that is so already costs no operation, which on torch take their time."""
+    if ops.is_tensor(value) and keras.backend.standardize_dtype(value.dtype) == "float32":
+        return value
+    return ops.cast(value, "float32")
 
 
 def _log_name(name, player):

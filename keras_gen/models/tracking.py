@@ -2,7 +2,8 @@
 
 A step returns named scalars l_k, each the mean over n examples. Over an epoch the log shows
 sum(n l_k) / sum(n). The names are only known when the step is first traced, while JAX wants the list of state
-variables before; so all sums live in one vector with a slot a name, which is also one small array instead of many.
+variables before; so all sums live in one vector: a slot a name for sum(n l_k), then a slot a name for sum(n). One array
+instead of many also keeps the number of operations a step small.
 """
 
 import keras
@@ -27,21 +28,18 @@ class Means(keras.metrics.Metric):
         super().__init__(name=name, dtype=dtype)
         self.capacity = capacity
         self.names = []
-        self.totals = self.add_variable((capacity,), initializer="zeros", dtype="float32", name="totals")
-        self.counts = self.add_variable((capacity,), initializer="zeros", dtype="float32", name="counts")
+        self.sums = self.add_variable((2 * capacity,), initializer="zeros", dtype="float32", name="sums")
 
     def update_state(self, values, count):
         """Add the scalars in the dict `values`, each a mean over `count` examples."""
         self._register(values)
         if not self.names:
             return
-        weights = np.zeros(self.capacity, "float32")
-        weights[[self.names.index(name) for name in values]] = 1.0
-        scalars = ops.stack([ops.cast(values.get(name, 0.0), "float32") for name in self.names])
-        scalars = ops.concatenate([scalars, np.zeros(self.capacity - len(self.names), "float32")])
+        scalars = ops.cast(ops.stack([values.get(name, 0.0) for name in self.names]), "float32")
+        rest = np.zeros(2 * self.capacity - len(self.names), "float32")
+        rest[[self.names.index(name) - len(self.names) + self.capacity for name in values]] = 1.0
         count = float(count) if isinstance(count, int) else ops.cast(count, "float32")
-        self.totals.assign_add(count * scalars)
-        self.counts.assign_add(count * weights)
+        self.sums.assign_add(count * ops.concatenate([scalars, rest]))
 
     def _register(self, values):
         self.names.extend(name for name in values if name not in self.names)
@@ -50,11 +48,12 @@ class Means(keras.metrics.Metric):
 
     def means(self, names):
         """Dict name -> mean so far, for `names`."""
-        ratios = ops.divide_no_nan(self.totals.value, self.counts.value)
+        ratios = self.result()
         return {name: ratios[self.names.index(name)] for name in names}
 
     def result(self):
-        return ops.divide_no_nan(self.totals.value, self.counts.value)
+        sums = self.sums.value
+        return ops.divide_no_nan(sums[: self.capacity], sums[self.capacity :])
 
     def get_config(self):
         return {"capacity": self.capacity, "name": self.name, "dtype": self.dtype}
