@@ -144,9 +144,7 @@ def test_side_effects_happen_exactly_once(how, scoped):
     with scope(state) if scoped else contextlib.nullcontext() as opened:
         run()
     if opened is not None:
-        assert float(numbers(layer.metric.count)) == 0.0, (
-            "a stateless scope must keep the variables as they were"
-        )
+        assert float(numbers(layer.metric.count)) == 0.0, "a stateless scope must keep the variables as they were"
         for v in state:
             v.assign(opened.get_current_value(v))
     check_side_effects_once(layer, x)
@@ -157,9 +155,7 @@ def test_later_reads_see_earlier_writes():
     seed = keras.random.SeedGenerator(3)
     a = variable([1.0])
     draw = lambda: keras.random.normal((4,), seed=seed)  # noqa: E731
-    (_, (first, second)), _ = backend.value_and_grad(
-        lambda: (ops.sum(a), (draw(), draw())), [a], has_aux=True
-    )
+    (_, (first, second)), _ = backend.value_and_grad(lambda: (ops.sum(a), (draw(), draw())), [a], has_aux=True)
     _, third = backend.value_and_grad(lambda: (ops.sum(a), draw()), [a], has_aux=True)[0]
     values = [numbers(first), numbers(second), numbers(third)]
     assert len({tuple(np.round(v, 6)) for v in values}) == 3
@@ -192,9 +188,7 @@ def test_grad_of_an_unused_argument_is_zero():
     """A function that ignores x has gradient zero of x's shape."""
     a = variable([1.0])
     np.testing.assert_array_equal(numbers(backend.grad(lambda x: a * 2.0, tensor(2, 3))), np.zeros((2, 3)))
-    np.testing.assert_array_equal(
-        numbers(backend.grad(lambda x: ops.ones((2,)), tensor(2, 3))), np.zeros((2, 3))
-    )
+    np.testing.assert_array_equal(numbers(backend.grad(lambda x: ops.ones((2,)), tensor(2, 3))), np.zeros((2, 3)))
 
 
 def test_grad_of_grad():
@@ -390,3 +384,19 @@ def test_an_assignment_between_two_uses():
     value, (da, db) = backend.value_and_grad(loss, [a, b])
     assert float(numbers(value)) == 8.0 and numbers(a).tolist() == [3.0]
     np.testing.assert_allclose([numbers(da), numbers(db)], [[4.0], [4.0]])
+
+
+def test_an_inner_differentiation_sees_what_the_outer_one_wrote():
+    """A draw, then the gradient of a function that draws: the second draw follows the first, and both are counted."""
+    seed = keras.random.SeedGenerator(3)
+    a = variable([1.0])
+    draw = lambda: keras.random.normal((4,), seed=seed)  # noqa: E731
+
+    def loss():
+        first = draw()
+        second = backend.grad(lambda x: x * draw(), ops.ones((4,)))
+        return ops.sum(a), (first, second)
+
+    (_, (first, second)), _ = backend.value_and_grad(loss, [a], has_aux=True)
+    assert not np.allclose(numbers(first), numbers(second))
+    np.testing.assert_array_equal(numbers(seed.state), [3, 2])
