@@ -27,9 +27,11 @@ endif
 demo: $(VENV)/.plots $(VENV)/.$(BACKEND)
 	KERAS_BACKEND=$(BACKEND) $(BIN)/python -m applications.conditional_vae $(ARGS)
 
-# The three backends run JOBS at a time, each in its own process; each prints its whole output when it ends.
-test: $(VENV)/.dev $(BACKENDS:%=$(VENV)/.%) lint docs
-	@$(MAKE) --no-print-directory -k -j$(JOBS) $(BACKENDS:%=test-%); status=$$?; \
+# JOBS at a time, each in its own process, and all of them even if one fails: lint, the documentation, the three
+# backends. A backend prints its whole output when it ends.
+test: $(VENV)/.dev $(BACKENDS:%=$(VENV)/.%)
+	@rm -f .cache/test-*.log
+	@$(MAKE) --no-print-directory -k -j$(JOBS) lint docs $(BACKENDS:%=test-%); status=$$?; \
 	for b in $(BACKENDS); do printf '%-11s' $$b; tail -n 1 .cache/test-$$b.log; done; exit $$status
 
 $(BACKENDS:%=test-%): test-%: $(VENV)/.dev $(VENV)/.%

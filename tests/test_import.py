@@ -21,7 +21,7 @@ MOST_SECONDS = 0.3
 
 WITHOUT_EXTRAS = """
 import sys
-sys.modules.update(dict.fromkeys(("matplotlib", "PIL", "scipy", "sklearn")))
+sys.modules.update(dict.fromkeys(("matplotlib", "PIL")))
 import keras_gen
 print(keras_gen.__version__)
 """
