@@ -54,11 +54,6 @@ def signed(n):
     return 2.0 * grey(n)[0] - 1.0, None
 
 
-def rounded(n):
-    """The same, on the grid 0, 1/16, ..., 1."""
-    return grey(n)
-
-
 def tokens(n):
     """The same, as integers 0, 1, 2, 3 in a float array."""
     return np.minimum(np.floor(4.0 * grey(n)[0]), 3.0), None
@@ -156,36 +151,36 @@ def _wide_prior():
     return Normal(np.zeros(LATENT_DIM, "float32"), 2.0, event_shape=(LATENT_DIM,))
 
 
-def _head(head, event_shape=(16,), **options):
-    return lambda **kwargs: _small(VAE)(likelihood=layers.get_head(head, event_shape, **options), **kwargs)
+def _head(head, event_shape=(16,), model=None, **options):
+    """A VAE whose likelihood is a head of its own for each model."""
+    fixed = model or {}
+    return lambda **kwargs: _small(VAE, event_shape, **fixed)(
+        likelihood=layers.get_head(head, event_shape, **options), **kwargs
+    )
 
 
 LATENT_VARIABLE = {
     "vae": Case(_small(VAE), grey),
     "vae_convolutional_skip": Case(_small(VAE, (9, 12, 1), _convolutional, skip=True), pictures),
-    "vae_normal_shared": Case(_head("normal", scale="shared"), signed),
-    "vae_laplace": Case(_small(VAE, likelihood="laplace"), signed),
-    "vae_logistic": Case(_small(VAE, likelihood="logistic"), signed),
-    "vae_student_t": Case(_small(VAE, likelihood="student_t"), signed),
-    "vae_full_normal": Case(_small(VAE, likelihood="multivariate_normal"), signed),
-    "vae_categorical": Case(_head("categorical", classes=4), tokens),
-    "vae_discretized_logistic": Case(_head("discretized_logistic", bins=17), rounded),
-    "vae_discretized_logistic_mixture": Case(
-        lambda **kwargs: _small(VAE, (8, 8, 1))(
-            likelihood=layers.DiscretizedLogisticMixtureHead((8, 8, 1), components=3, bins=17), **kwargs
-        ),
-        lambda n: (images(n)[0], None),
-    ),
-    "vae_full_posterior": Case(_small(VAE, posterior="multivariate_normal"), grey),
-    "vae_laplace_posterior": Case(_small(VAE, posterior="laplace"), grey),
-    "vae_fixed_posterior_scale": Case(_small(VAE, posterior_scale=0.5), grey),
-    "vae_mixture_prior": Case(_vae_with_prior(_mixture_prior), grey),
-    "vae_wide_prior": Case(_vae_with_prior(_wide_prior, networks=_functional), grey),
-    "vae_skip": Case(_small(VAE, networks=_skip, skip=True), grey),
-    "vae_free_bits": Case(_small(VAE, free_bits=0.25), grey),
-    "vae_beta": Case(_small(VAE, beta=4.0, kl_per_dimension=True), grey),
-    "vae_beta_schedule": Case(lambda **kwargs: _small(VAE)(beta=_ramp(), **kwargs), grey),
     "vae_normal": Case(_small(VAE, likelihood="normal", sample_observation=True), signed),
+    "vae_normal_shared_fixed_posterior_scale": Case(
+        _head("normal", scale="shared", model={"posterior_scale": 0.5}), signed
+    ),
+    "vae_laplace_full_posterior": Case(_small(VAE, likelihood="laplace", posterior="multivariate_normal"), signed),
+    "vae_logistic_laplace_posterior": Case(_small(VAE, likelihood="logistic", posterior="laplace"), signed),
+    "vae_student_t_skip": Case(_small(VAE, networks=_skip, likelihood="student_t", skip=True), signed),
+    "vae_full_normal_free_bits": Case(_small(VAE, likelihood="multivariate_normal", free_bits=0.25), signed),
+    "vae_categorical_beta_schedule": Case(
+        lambda **kwargs: _head("categorical", classes=4)(beta=_ramp(), **kwargs), tokens
+    ),
+    "vae_discretized_logistic_beta": Case(
+        _head("discretized_logistic", bins=17, model={"beta": 4.0, "kl_per_dimension": True}), grey
+    ),
+    "vae_discretized_logistic_mixture": Case(
+        _head("discretized_logistic_mixture", (8, 8, 1), components=3, bins=17), lambda n: (images(n)[0], None)
+    ),
+    "vae_mixture_prior": Case(_vae_with_prior(_mixture_prior), grey),
+    "vae_wide_prior_functional": Case(_vae_with_prior(_wide_prior, networks=_functional), grey),
     "vae_regularised": Case(_small(VAE, networks=_regular), grey, epochs=5),
     "conditional_labels": Case(_small(ConditionalVAE, num_classes=10), labelled),
     "conditional_vector": Case(_small(ConditionalVAE, condition_shape=(2,)), with_vector),
