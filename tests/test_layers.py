@@ -76,6 +76,7 @@ def reload(model, folder):
 def assert_every_gradient(layer, loss):
     """The gradient of the loss in every variable of the layer is finite and not zero."""
     variables = layer.trainable_variables
+    assert len(variables) == len(layer.weights) > 0
     run = backend.compile(lambda: backend.value_and_grad(loss, variables)[1], lambda: layer.variables)
     for variable, gradient in zip(variables, run(), strict=True):
         gradient = values(gradient)
