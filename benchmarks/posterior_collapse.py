@@ -54,7 +54,8 @@ def draw(figures, path):
     panels = figure.subplots(2, 3, sharex=True, sharey=True)
     for axes, (name, found) in zip(panels.flat, figures.items(), strict=True):
         axes.bar(range(1, LATENT_DIM + 1), found["kl_per_dimension"], color="#0072B2")
-        axes.set_title(f"{name}\n{found['active_units']} active, log p = {found['log_likelihood_nats']:.1f}", fontsize=9)
+        title = f"{name}\n{found['active_units']} active, log p = {found['log_likelihood_nats']:.1f}"
+        axes.set_title(title, fontsize=9)
     for axes in panels[-1]:
         axes.set_xlabel("latent dimension, sorted", fontsize=8)
     for axes in panels[:, 0]:
@@ -77,7 +78,8 @@ def main():
         print(name, figures[name], flush=True)
     draw(figures, arguments.picture)
     versions = {"keras": keras.__version__, "backend": keras.config.backend()}
-    report = {"what": "digits, 1438 training and 359 held-out images", "epochs": arguments.epochs, "seed": arguments.seed}
+    what = "digits, 1438 training and 359 held-out images"
+    report = {"what": what, "epochs": arguments.epochs, "seed": arguments.seed}
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps({**report, "versions": versions, "results": figures}, indent=2) + "\n")
 

@@ -2,8 +2,9 @@
 
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
+from keras_gen.models.iwae import IWAE
 from keras_gen.models.pca import PCA, ProbabilisticPCA
-from keras_gen.models.vae import IWAE, VAE, ConditionalVAE
+from keras_gen.models.vae import VAE, ConditionalVAE
 
 __all__ = [
     "Autoencoder",

@@ -54,12 +54,12 @@ class Autoencoder(LatentModel):
         if reconstruction not in _LOSSES:
             raise ValueError(f"Expected `reconstruction` as one of {_LOSSES}. Received: {reconstruction!r}.")
         super().__init__(event_shape, latent_dim, **kwargs)
-        self.encoder = encoder or networks.default_encoder(self.event_shape)
-        self.decoder = decoder or networks.default_decoder(self.event_shape)
-        self.to_code = keras.layers.Dense(self.latent_dim, name="code")
+        self.encoder = encoder or networks.default_encoder(self.event_shape, dtype=self.dtype_policy)
+        self.decoder = decoder or networks.default_decoder(self.event_shape, dtype=self.dtype_policy)
+        self.to_code = keras.layers.Dense(self.latent_dim, dtype=self.dtype_policy, name="code")
         self.reconstruction = reconstruction
         head, options = ("bernoulli", {}) if reconstruction == "cross_entropy" else ("normal", {"scale": 1.0})
-        self.output_head = layers.get_head(head, self.event_shape, **options)
+        self.output_head = layers.get_head(head, self.event_shape, dtype=self.dtype_policy, **options)
 
     def code(self, x, condition=None, training=False):
         return self.to_code(apply_network(self.encoder, x, training=training))

@@ -18,10 +18,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import backend, random
+from keras_gen import backend
 from keras_gen.models import inputs
-from keras_gen.models.batching import in_batches
+from keras_gen.models.players import optimizer_group, player_layers, player_variables
 from keras_gen.models.tracking import Means
+from keras_gen.models.twins import Twins
 
 _REFUSED = {
     "loss": "the model is its own loss: override `objective`",
@@ -50,7 +51,7 @@ class _EpochEnd(keras.callbacks.Callback):
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
-class GenerativeModel(backend.Trainer, keras.Model):
+class GenerativeModel(Twins, backend.Trainer, keras.Model):
     """A generative model p(x) or p(x given y) that trains with `fit` on TensorFlow, JAX and torch.
 
     Subclasses build their networks in the constructor and write `objective(x, condition, training)`, a dict of
@@ -178,7 +179,7 @@ class GenerativeModel(backend.Trainer, keras.Model):
         weight = None if batch is None else batch.sample_weight
 
         def loss():
-            for layer in _layers(self.players[player or self.optimizer.players[0]]):
+            for layer in player_layers(self.players[player or self.optimizer.players[0]]):
                 layer._clear_losses()  # those of another step or player
             terms = _mean_terms(fn(), weight)
             terms["loss"] = sum(self._regularisation(player), terms["loss"])
@@ -269,7 +270,9 @@ class GenerativeModel(backend.Trainer, keras.Model):
 
     def _regularisation(self, player):
         """The losses that the player's layers added, weight regularisers and `add_loss`, as scalars."""
-        losses = [loss for layer in _layers(self.players[player or self.optimizer.players[0]]) for loss in layer.losses]
+        losses = [
+            loss for layer in player_layers(self.players[player or self.optimizer.players[0]]) for loss in layer.losses
+        ]
         return [_float32(ops.sum(loss)) for loss in losses]
 
     def _close_epoch(self):
@@ -309,8 +312,8 @@ class GenerativeModel(backend.Trainer, keras.Model):
                 "Expected `steps_per_execution=1` on the torch backend: Keras runs one step a call there. "
                 f"Received: {steps_per_execution}. Leave it out, or use TensorFlow or JAX."
             )
-        variables = {player: self._player_variables(player, moved) for player, moved in self.players.items()}
-        group = optimizer if isinstance(optimizer, backend.OptimizerGroup) else self._group(optimizer, variables)
+        variables = {player: player_variables(player, moved) for player, moved in self.players.items()}
+        group = optimizer_group(optimizer, list(variables), self.dtype_policy)
         super().compile(
             optimizer=group,
             metrics=metrics,
@@ -323,36 +326,6 @@ class GenerativeModel(backend.Trainer, keras.Model):
         self._loss_tracker = None
         self._asked_jit_compile = jit_compile
         self._build_metrics()
-
-    def _group(self, optimizer, variables):
-        players = list(variables)
-        if not isinstance(optimizer, dict):
-            optimizer = _one_each(optimizer, players)
-        if unknown := sorted(set(optimizer) - set(players)):
-            raise ValueError(f"Expected optimizers for the players {players}. Received an unknown player: {unknown}.")
-        if missing := sorted(set(players) - set(optimizer)):
-            raise ValueError(f"Expected an optimizer for each of the players {players}. Missing: {missing}.")
-        optimizer = {player: keras.optimizers.get(o) for player, o in optimizer.items()}
-        if self.dtype_policy.name == "mixed_float16":
-            optimizer = {player: _loss_scaled(o) for player, o in optimizer.items()}
-        return backend.OptimizerGroup(optimizer)
-
-    def _player_variables(self, player, moved):
-        variables = []
-        for item in moved if isinstance(moved, (list, tuple)) else [moved]:
-            if isinstance(item, keras.layers.Layer) and not item.built:
-                raise ValueError(
-                    f"Expected the networks of player {player!r} to be built in the constructor. "
-                    f"Received: {item.name!r} is not. Give it an Input, or call `network.build(shape)`."
-                )
-            variables += item.trainable_variables if isinstance(item, keras.layers.Layer) else [item]
-        unique = list({id(v): v for v in variables}.values())
-        if not unique:
-            raise ValueError(
-                f"Expected player {player!r} to have trainable variables. Received none. "
-                "Return the layers it moves from `players`, and check `trainable`."
-            )
-        return unique
 
     def _build_metrics(self):
         """Create the compiled metrics' variables now: shapes are known, and Keras would guess them without y."""
@@ -458,90 +431,6 @@ class GenerativeModel(backend.Trainer, keras.Model):
         checked = inputs.check_arrays(self, *data)
         return checked[: max(len(data), 2 if self.conditional else 1)]
 
-    # Sampling and likelihood, as numpy.
-
-    def sample(self, n, condition=None, *, seed=None, temperature=1.0, batch_size=None, verbose="auto"):
-        """Samples from the model.
-
-        Sample i depends on (seed, i) and its condition alone: not on `batch_size`, nor, to rounding, on the backend.
-
-        Args:
-            n: number of samples, at least 1.
-            condition: for a conditional model, `(n, ...)`, or one condition for all.
-            seed: non-negative integer; None draws fresh entropy. Training seeds are never advanced.
-            temperature: >= 0, scale of the randomness; 1 is the model itself, 0 its mode where defined.
-            batch_size: samples computed at once, default 256.
-            verbose: `"auto"` shows progress on work of more than two seconds; 0 or 1.
-
-        Returns:
-            numpy array `(n, *event_shape)`.
-
-        Raises:
-            ValueError: an argument out of its range; a condition missing, superfluous or of the wrong shape.
-        """
-        n = inputs.check_count(n, "n")
-        temperature = inputs.check_temperature(temperature)
-        keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), n))
-        condition = inputs.check_condition(self, self._repeat(condition, n), n)
-        arrays = {"keys": keys, "condition": condition}
-        extra = {"temperature": np.float32(temperature)} if temperature > 0 else {}
-        run = self._compiled("sample" if extra else "mode", lambda **kw: self.generate(**({"temperature": 0.0} | kw)))
-        return self._in_batches(run, arrays, extra, batch_size, verbose)
-
-    def log_prob(self, x, condition=None, *, batch_size=None, verbose="auto"):
-        """log p(x given condition), nats, numpy `(batch,)`.
-
-        Args:
-            x: data `(n, *event_shape)`.
-            condition: `(n, ...)` for a conditional model.
-            batch_size: examples computed at once, default 256.
-            verbose: as in `sample`.
-
-        Raises:
-            NotImplementedError: the family has no likelihood.
-            ValueError: data that `fit` would refuse.
-        """
-        if self.likelihood is None:
-            raise NotImplementedError(self._no_likelihood())
-        x, condition, _ = inputs.check_arrays(self, x, condition)
-        run = self._compiled("log_density", lambda x, condition=None: self.log_density(self._event(x), condition))
-        return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size, verbose)
-
-    def _event(self, x):
-        return ops.cast(x, self.variable_dtype if self.event_dtype == "float32" else self.event_dtype)
-
-    def _compiled(self, name, fn):
-        """`fn`, of tensors by name, compiled once under `name`; it reads the model's current variables."""
-        if name not in self._compiled_functions:
-            functions = {}
-
-            def run(**kwargs):
-                names = tuple(sorted(kwargs))
-                if names not in functions:
-                    functions[names] = backend.compile(
-                        lambda *args: fn(**dict(zip(names, args, strict=True))), lambda: self.variables
-                    )
-                return functions[names](*(kwargs[n] for n in names))
-
-            self._compiled_functions[name] = run
-        return self._compiled_functions[name]
-
-    def _in_batches(self, run, arrays, extra, batch_size, verbose):
-        self.synchronize()
-        batch_size = inputs.check_count(256 if batch_size is None else batch_size, "batch_size")
-        arrays = {name: array for name, array in arrays.items() if array is not None}
-        extra = {name: ops.convert_to_tensor(value) for name, value in extra.items()}
-        return in_batches(lambda **kw: run(**kw, **extra), arrays, batch_size, verbose)
-
-    def _repeat(self, condition, n):
-        """One condition given for all samples, repeated."""
-        if condition is None or not self.conditional:
-            return condition
-        condition = inputs.to_numpy(condition, "condition")
-        if condition.ndim == len(self.condition_shape):
-            condition = np.broadcast_to(condition, (n, *condition.shape))
-        return condition
-
     # State.
 
     @property
@@ -623,28 +512,10 @@ def _refuse(arguments):
             raise ValueError(f"Expected no `{name}`: {_REFUSED[name]}. Received: {name}={value!r}.")
 
 
-def _one_each(optimizer, players):
-    """`optimizer` for one player, or a copy of its configuration for each of several."""
-    optimizer = keras.optimizers.get(optimizer)
-    if len(players) == 1:
-        return {players[0]: optimizer}
-    return {player: type(optimizer).from_config(optimizer.get_config()) for player in players}
-
-
-def _loss_scaled(optimizer):
-    wrapped = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    return optimizer if wrapped else keras.optimizers.LossScaleOptimizer(optimizer)
-
-
 def _rows(size, k, parts):
     """The rows k, k + parts, ... of `size` (a tensor: unknown while TensorFlow traces); at least one, modulo `size`."""
     count = ops.maximum((size - k + parts - 1) // parts, 1)
     return (k + parts * ops.arange(count)) % size
-
-
-def _layers(moved):
-    items = moved if isinstance(moved, (list, tuple)) else [moved]
-    return [item for item in items if isinstance(item, keras.layers.Layer)]
 
 
 def _mean_terms(terms, sample_weight):

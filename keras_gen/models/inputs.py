@@ -94,9 +94,7 @@ def _labels(y, num_classes):
 def check_arrays(model, x, y=None, sample_weight=None):
     """The three of them checked, if they are arrays; data that streams is returned as it came."""
     if x is None:
-        raise ValueError(
-            f"Expected x of shape (batch, {', '.join(map(str, model.event_shape))}). Received: None."
-        )
+        raise ValueError(f"Expected x of shape (batch, {', '.join(map(str, model.event_shape))}). Received: None.")
     if not is_array(x):
         return x, y, sample_weight
     x = check_data(model, x)

@@ -109,12 +109,14 @@ class VAE(LatentModel):
         **kwargs,
     ):
         super().__init__(event_shape, latent_dim, num_classes=num_classes, condition_shape=condition_shape, **kwargs)
-        self.encoder = encoder or networks.default_encoder(self.event_shape)
-        self.decoder = decoder or networks.default_decoder(self.event_shape, skip=skip)
+        self.encoder = encoder or networks.default_encoder(self.event_shape, dtype=self.dtype_policy)
+        self.decoder = decoder or networks.default_decoder(self.event_shape, skip=skip, dtype=self.dtype_policy)
         self.posterior_head = self._posterior_head(posterior, posterior_scale)
-        self.observation_head = _head(likelihood, self.event_shape)
+        self.observation_head = _head(likelihood, self.event_shape, dtype=self.dtype_policy)
         if self.conditional:
-            self.condition_encoder = layers.ConditionEncoder(num_classes, condition_shape, flatten=False)
+            self.condition_encoder = layers.ConditionEncoder(
+                num_classes, condition_shape, flatten=False, dtype=self.dtype_policy
+            )
         self.prior = prior
         self.free_bits = _not_negative(free_bits, "free_bits")
         self.skip, self.sample_observation = bool(skip), bool(sample_observation)
@@ -134,7 +136,7 @@ class VAE(LatentModel):
                 "Expected `posterior_scale` with posterior='normal', whose scale it fixes. "
                 f"Received: posterior_scale={scale}, posterior={posterior!r}."
             )
-        return _head(posterior, (self.latent_dim,), **options)
+        return _head(posterior, (self.latent_dim,), dtype=self.dtype_policy, **options)
 
     # The parts of the model as distributions.
 
@@ -259,10 +261,10 @@ class VAE(LatentModel):
     def log_weights(self, x, condition, features, keys, first, count):
         """log w_k of (4) for k = first, ..., first + count - 1: tensor `(count, batch)`."""
         steps = ops.repeat(ops.arange(count) + first, ops.shape(x)[0])
-        q = self.posterior_head.distribution(_tiled(features, count))
-        z = q.generate(random.fold_in(_tiled(keys, count), steps))
-        conditions = None if condition is None else _tiled(condition, count)
-        log_p = self.observation(z, conditions).log_density(_tiled(x, count))
+        q = self.posterior_head.distribution(tiled(features, count))
+        z = q.generate(random.fold_in(tiled(keys, count), steps))
+        conditions = None if condition is None else tiled(condition, count)
+        log_p = self.observation(z, conditions).log_density(tiled(x, count))
         log_p = log_p + self.prior_distribution().log_density(z, *self._prior_arguments(conditions))
         return ops.reshape(log_p - q.log_density(z), (count, -1))
 
@@ -375,67 +377,12 @@ class ConditionalVAE(VAE):
         super().__init__(event_shape, latent_dim, num_classes=num_classes, condition_shape=condition_shape, **kwargs)
 
 
-@keras.saving.register_keras_serializable(package="keras_gen")
-class IWAE(VAE):
-    """Importance-weighted autoencoder: a VAE trained on the K-sample bound
-
-        L_K(x) = E[ log 1/K sum_k w_k ],    w_k = p(x given z_k) p(z_k) / q(z_k given x),    L_1 <= L_K <= log p(x).
-
-    The gradient is that of Burda et al., eq. 14: every term weighted by its normalised w_k, which automatic
-    differentiation of the logarithm of the sum gives.
-
-    Args:
-        event_shape, latent_dim: as in `VAE`.
-        num_samples: K, default 5; the paper uses 1, 5 and 50.
-        **kwargs: as in `VAE`, less `beta`, `free_bits` and `kl_per_dimension`: this bound has no KL to weigh or report.
-
-    Raises:
-        ValueError: `num_samples` < 1, or a `beta`, `free_bits` or `kl_per_dimension`.
-
-    Example:
-        >>> import numpy as np
-        >>> from keras_gen.models import IWAE
-        >>> model = IWAE((16,), latent_dim=2, num_samples=5, seed=0)
-        >>> model.compile()
-        >>> sorted(model.evaluate(np.ones((8, 16)), verbose=0, return_dict=True))
-        ['active_units', 'bits_per_dim', 'loss', 'nll']
-
-    Reference:
-        Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, eq. 8, 14.
-    """
-
-    def __init__(self, event_shape, latent_dim=2, *, num_samples=5, **kwargs):
-        if kwargs.get("beta", 1.0) != 1.0 or kwargs.get("free_bits") or kwargs.get("kl_per_dimension"):
-            received = {k: kwargs[k] for k in ("beta", "free_bits", "kl_per_dimension") if k in kwargs}
-            raise ValueError(
-                "Expected beta=1, free_bits=0 and kl_per_dimension=False: the K-sample bound has no KL to weigh. "
-                f"Received: {received}. Use `VAE`."
-            )
-        self.num_samples = inputs.check_count(num_samples, "num_samples")
-        super().__init__(event_shape, latent_dim, **kwargs)
-
-    def objective(self, x, condition=None, training=False):
-        features = self._features(x, condition, training)
-        q = self.posterior_head.distribution(_tiled(features, self.num_samples))
-        self.diagnostics[0].update_state(q.mean())
-        z = self.draw(q)
-        conditions = None if condition is None else _tiled(condition, self.num_samples)
-        log_w = self.observation(z, conditions, training).log_density(_tiled(x, self.num_samples))
-        log_w = log_w + self.prior_distribution().log_density(z, *self._prior_arguments(conditions))
-        log_w = ops.reshape(log_w - q.log_density(z), (self.num_samples, -1))
-        bound = ops.logsumexp(log_w, axis=0) - ops.log(float(self.num_samples))
-        return {"loss": -bound} if training else {"loss": -bound, "nll": -bound}
-
-    def get_config(self):
-        config = {**super().get_config(), "num_samples": self.num_samples}
-        return {k: v for k, v in config.items() if k not in ("beta", "free_bits", "kl_per_dimension")}
-
-
 def _head(head, event_shape, **options):
-    return layers.get_head(head, event_shape, **options)
+    """A named head in the model's own dtype policy; a head that was given stays as it is."""
+    return layers.get_head(head, event_shape, **(options if isinstance(head, str) else {}))
 
 
-def _tiled(x, count):
+def tiled(x, count):
     """`count` copies of the batch, one after another: rows k * batch + i."""
     return ops.tile(x, (count,) + (1,) * (len(x.shape) - 1))
 
