@@ -367,4 +367,18 @@ def test_every_public_model_is_in_the_registry():
     from keras_gen import models
 
     public = {c for c in vars(models).values() if isinstance(c, type) and issubclass(c, keras.Model)}
-    assert public - {GenerativeModel} == {type(make(name)) for name in MODELS}
+    assert public - {GenerativeModel} == {type(fitted(name)[0]) for name in MODELS}
+
+
+@pytest.mark.parametrize("noise, level", [("gaussian", 0.3), ("masking", 0.25)])
+def test_a_denoising_autoencoder_corrupts_what_it_trains_on(noise, level):
+    """x~ = x + level eps, or each element 0 with probability `level`; the target is clean, and evaluation too."""
+    model, x = make(f"denoising_{noise}", level=level), ops.ones((2000, 16))
+    change = numbers(model.corrupt(x)) - 1.0
+    if noise == "gaussian":
+        assert change.std() == pytest.approx(level, rel=0.02) and abs(change.mean()) < 0.01
+    else:
+        assert set(np.unique(change)) == {-1.0, 0.0} and -change.mean() == pytest.approx(level, abs=0.01)
+    clean, twice, seen = (numbers(model.objective(x, training=t)["loss"]) for t in (False, False, True))
+    np.testing.assert_array_equal(clean, twice)
+    assert np.ptp(clean) < 1e-4 < np.ptp(seen)  # equal rows, unequal noise
