@@ -131,11 +131,9 @@ def draw_reconstructions(model, x, y, options, n=12):
 def draw_planes(autoencoder, vae, x, y, names, options):
     codes = {"Autoencoder": autoencoder.encode(x), "VAE": vae.encode(x)}
     plots.latent_scatter(codes, y, options.output / "latent_scatter.png", class_names=names)
-    for model, name in ((autoencoder, "autoencoder"), (vae, "vae")):
-        extent = tuple(np.percentile(codes[type(model).__name__], (2, 98)))
-        plots.decoded_plane(
-            model.decode, options.output / f"latent_plane_{name}.png", extent=extent, title=type(model).__name__
-        )
+    extent = {name: tuple(np.percentile(z, (2, 98))) for name, z in codes.items()}
+    decoders = {"Autoencoder": autoencoder.decode, "VAE": vae.decode}
+    plots.decoded_plane(decoders, options.output / "latent_planes.png", extent=extent)
 
 
 def main(arguments=None):

@@ -72,11 +72,12 @@ def decoded_plane(decode, path=None, *, n=20, extent=None, coverage=0.02, title=
     """What the points of a two-dimensional latent space decode to, on a grid: z_1 to the right, z_2 upwards.
 
     Args:
-        decode: A function from points `(n * n, 2)`, `float32`, to images `(n * n, height, width[,
-        channels])`. path: File to write. Default `None`: write none.
+        decode: A function from points `(n * n, 2)`, `float32`, to images `(n * n, height, width[, channels])`; or a
+            dict from each panel's title to its function, drawn side by side.
+        path: File to write. Default `None`: write none.
         n: Images along each axis, an int of at least 2. Default 20, as in the figure of the reference.
-        extent: `(low, high)` of evenly spaced points on both axes. Default `None`: the quantiles of a
-            standard normal prior.
+        extent: `(low, high)` of evenly spaced points on both axes, or a dict of them for panels. Default `None`: the
+            quantiles of a standard normal prior.
         coverage: The lowest quantile, between 0 and 1/2; default 0.02, which gives z from -2.05 to 2.05. It
             is not used if `extent` is given.
         title: Text above the plane. Default `None`.
@@ -87,8 +88,7 @@ def decoded_plane(decode, path=None, *, n=20, extent=None, coverage=0.02, title=
 
     Raises:
         ImportError: If matplotlib is not installed.
-        ValueError: If `n`, `extent` or `coverage` is out of range, or `decode` gives another number of
-        images.
+        ValueError: If `n`, `extent` or `coverage` is out of range, or `decode` gives another number of images.
 
     Example:
         >>> import numpy as np
@@ -100,25 +100,43 @@ def decoded_plane(decode, path=None, *, n=20, extent=None, coverage=0.02, title=
     Reference:
         Kingma and Welling (2014), arXiv 1312.6114, figure 4.
     """
+    panels = decode if isinstance(decode, dict) else {None: decode}
+    extents = extent if isinstance(extent, dict) else dict.fromkeys(panels, extent)
+    planes = {name: _plane(panels[name], n, extents.get(name), coverage, low, high) for name in panels}
+    height, width = next(iter(planes.values()))[1].shape[1:3]
+    figure = new_figure(6.0 * len(planes), 6.0 * height / width)
+    for k, (name, (side, images)) in enumerate(planes.items()):
+        axes = figure.add_axes((k / len(planes), 0, 0.9 / len(planes) if len(planes) > 1 else 1, 1))
+        draw_mosaic(axes, images, n, n, GAP)
+        _plane_axes(axes, side, *images.shape[1:3])
+        if name:
+            axes.set_title(name, fontsize=11, color=INK)
+    if title and len(planes) == 1:
+        axes.set_title(title, fontsize=11, color=INK)
+    elif title:
+        figure.suptitle(title, fontsize=12, color=INK, y=1.06)
+    return save(figure, path)
+
+
+def _plane(decode, n, extent, coverage, low, high):
+    """The points along one axis, and the image of each point of the grid, row by row from the top."""
     side = _side(n, extent, coverage)
     z = np.stack(np.meshgrid(side, side[::-1]), axis=-1).reshape(-1, 2).astype("float32")
     images = np.asarray(decode(z))
     if len(images) != n * n:
         raise ValueError(f"Expected `decode` to give {n * n} images, one a point. Received: {images.shape}")
-    images = as_colors(images, low, high)
-    height, width = images.shape[1:3]
-    figure = new_figure(6.0, 6.0 * height / width)
-    axes = figure.add_axes((0, 0, 1, 1))
-    draw_mosaic(axes, images, n, n, GAP)
+    return side, as_colors(images, low, high)
+
+
+def _plane_axes(axes, side, height, width):
+    """Ticks at a few of the points, labelled by their coordinates."""
+    n = len(side)
     shown = np.linspace(0, n - 1, min(n, 4 + n % 2)).round().astype(int)
     axes.set_xticks(centres(n, width, GAP)[shown], [f"{side[k]:.1f}" for k in shown])
     axes.set_yticks(centres(n, height, GAP)[::-1][shown], [f"{side[k]:.1f}" for k in shown])
     axes.set_xlabel("$z_1$", color=INK)
     axes.set_ylabel("$z_2$", color=INK)
     axes.tick_params(labelsize=8, length=0, labelcolor=INK)
-    if title:
-        axes.set_title(title, fontsize=11, color=INK)
-    return save(figure, path)
 
 
 def _points(points):

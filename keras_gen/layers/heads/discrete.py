@@ -43,7 +43,7 @@ class BernoulliHead(DistributionHead):
     >>> from keras import ops
     >>> from keras_gen.layers import BernoulliHead
     >>> p = BernoulliHead((28, 28, 1)).distribution(ops.zeros((2, 28, 28, 16)))
-    >>> tuple(p.mean().shape), float(p.mean()[0, 0, 0, 0])
+    >>> tuple(p.mean().shape), float(ops.convert_to_numpy(p.mean())[0, 0, 0, 0])
     ((2, 28, 28, 1), 0.5)
     """
 
@@ -135,7 +135,7 @@ class DiscretizedLogisticHead(_GridHead):
     >>> from keras import ops
     >>> from keras_gen.layers import DiscretizedLogisticHead
     >>> p = DiscretizedLogisticHead((4, 4, 1), bins=17).distribution(ops.zeros((2, 8)))
-    >>> p.event_shape, round(float(p.mean()[0, 0, 0, 0]), 3)
+    >>> p.event_shape, round(float(ops.convert_to_numpy(p.mean())[0, 0, 0, 0]), 3)
     ((4, 4, 1), 0.5)
 
     Reference:
