@@ -103,13 +103,13 @@ def train(model, data, validation, options, extra=()):
 
 
 def build(options, event_shape, levels, classes):
-    """The conditional VAE, and the two models of the latent plane."""
+    """The conditional VAE, whose KL is annealed from beta = 0, and the two models of the latent plane."""
 
     def head():
         return likelihood(options.likelihood, event_shape, levels)
 
     main = models.ConditionalVAE(
-        event_shape, options.latent_dim, num_classes=classes, likelihood=head(), seed=options.seed
+        event_shape, options.latent_dim, num_classes=classes, likelihood=head(), beta=0.0, seed=options.seed
     )
     return main, models.Autoencoder(event_shape, 2), models.VAE(event_shape, 2, likelihood=head(), seed=options.seed)
 
@@ -151,7 +151,8 @@ def main(arguments=None):
         every=max(1, options.epochs // 6),
         seed=options.seed,
     )
-    history = train(model, (x, y), (x_test, y_test), options, [progress])
+    warm_up = callbacks.Anneal("beta", (0.0, 1.0), over=max(1, options.epochs // 3), log=False)
+    history = train(model, (x, y), (x_test, y_test), options, [warm_up, progress])
     train(autoencoder, (x,), (x_test,), options)
     train(vae, (x,), (x_test,), options)
     seconds = time.perf_counter() - start

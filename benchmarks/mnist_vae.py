@@ -62,9 +62,10 @@ class Curve(keras.callbacks.Callback):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=490)
+    parser.add_argument("--epochs", type=int, default=600)
     parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--epsilon", type=float, default=1e-7)
     parser.add_argument("--num-samples", type=int, default=5000)
     parser.add_argument("--every", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -77,7 +78,7 @@ def main():
     model = build(x.mean(axis=0), options.seed)
     steps = options.epochs * -(-len(x) // options.batch_size)
     rate = keras.optimizers.schedules.CosineDecay(options.learning_rate, steps, alpha=0.01)
-    model.compile(keras.optimizers.Adam(rate, epsilon=1e-4))
+    model.compile(keras.optimizers.Adam(rate, epsilon=options.epsilon))
     curve = Curve(x_test, options.every)
     start = time.perf_counter()
     model.fit(x, batch_size=options.batch_size, epochs=options.epochs, verbose=0, callbacks=[curve])
@@ -98,7 +99,7 @@ def main():
         "milliseconds_a_step": 1000 * training / steps,
         "evaluation_seconds": time.perf_counter() - start,
         "options": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
-        "optimizer": "Adam, epsilon 1e-4, cosine decay to a hundredth",
+        "optimizer": "Adam, cosine decay to a hundredth",
         "machine": f"{platform.machine()}, {platform.processor() or 'CPU'}",
         "versions": {
             "python": platform.python_version(),

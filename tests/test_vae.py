@@ -333,7 +333,7 @@ def log_weights(model, x, count):
     """log w `(count, batch)` with the training noise, from the parts of the model."""
     tiled = ops.tile(x, (count, 1))
     q = model.posterior(tiled)
-    z = model.draw(q)
+    z = model.draw(q, training=True)
     log_w = model.observation(z).log_density(tiled) + model.prior_distribution().log_density(z) - q.log_density(z)
     return ops.reshape(log_w, (count, -1))
 
@@ -526,3 +526,15 @@ def test_a_prior_without_a_density_cannot_score():
     """PCA samples but has no density: the model says so when it is built."""
     with pytest.raises(NotImplementedError, match="PCA has no likelihood"):
         VAE((16,), latent_dim=4, prior=PCA((4,), latent_dim=2))
+
+
+def test_validation_does_not_change_training():
+    """With and without validation data the same weights come out: evaluation draws noise of its own."""
+    x, weights = data(64), []
+    for validation in (None, (data(32, seed=1),)):
+        model = linear(VAE, loose=0.3)
+        model.compile(keras.optimizers.SGD(1e-3))
+        model.fit(x, batch_size=32, epochs=2, shuffle=False, verbose=0, validation_data=validation)
+        weights.append([numbers(v) for v in model.trainable_variables])
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, two)

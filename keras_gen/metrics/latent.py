@@ -52,7 +52,7 @@ class LatentUse(keras.metrics.Metric):
         self.count.assign(self.count + ops.cast(ops.shape(mean)[0], "float32"))
 
     def _moments(self):
-        return ops.divide_no_nan(self.sums.value, ops.broadcast_to(self.count.value, (3, self.latent_dim)))
+        return self.sums.value / ops.maximum(self.count.value, 1.0)
 
     def kl_per_dimension(self):
         """KL_j, `(latent_dim,)`, nats."""
@@ -60,7 +60,7 @@ class LatentUse(keras.metrics.Metric):
 
     def result(self):
         """Dict: `active_units`, and `kl_j` for each dimension if `per_dimension`."""
-        mean, square, kl = (self._moments()[i] for i in range(3))
+        mean, square, kl = ops.unstack(self._moments(), 3)
         logs = {"active_units": ops.sum(ops.cast(square - mean * mean > self.threshold, "float32"))}
         if self.per_dimension:
             logs.update({f"kl_{j}": kl[j] for j in range(self.latent_dim)})

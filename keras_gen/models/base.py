@@ -379,7 +379,7 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
         x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
         if validation_data is not None:
             validation_data = self._check_tuple(validation_data)
-        self._compile_closed_form()
+        self._require_compiled()
         return super().fit(
             x=x,
             y=y,
@@ -394,10 +394,15 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
             **kwargs,
         )
 
-    def _compile_closed_form(self):
+    def _require_compiled(self):
         """A model that no optimizer moves needs no `compile`."""
         if not self.compiled and not self.players:
             self.compile()
+        if not self.compiled:
+            raise ValueError(
+                f"Expected {type(self).__name__} to be compiled. Received: a model without an optimizer. "
+                "Call `compile(optimizer)` before `fit` and `evaluate`."
+            )
 
     def _with_epoch_end(self, callbacks):
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -412,7 +417,7 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
         `fit` calls it for validation; arguments and data as in `keras.Model.evaluate` and `fit`.
         """
         self._close_epoch()
-        self._compile_closed_form()
+        self._require_compiled()
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
         return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)

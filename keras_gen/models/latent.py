@@ -4,6 +4,7 @@ A family writes two functions of tensors, x -> code z(x) and z -> decoded x(z); 
 reconstruct(x) = x(z(x)), and interpolate(a, b) = x((1 - t) z(a) + t z(b)) for t from 0 to 1.
 """
 
+import functools
 import inspect
 
 import numpy as np
@@ -123,7 +124,12 @@ def apply_network(network, x, condition=None, training=False):
 
 
 def _takes(network, argument):
-    return argument in inspect.signature(network.call).parameters
+    return argument in _call_parameters(type(network))
+
+
+@functools.cache
+def _call_parameters(network_class):
+    return tuple(inspect.signature(network_class.call).parameters)
 
 
 def flatten(x):

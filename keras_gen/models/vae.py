@@ -126,6 +126,7 @@ class VAE(LatentModel):
         constant = keras.initializers.Constant(self.beta_start)
         self.beta = self.add_weight(shape=(), initializer=constant, trainable=False, autocast=False, name="beta")
         self.noise = keras.random.SeedGenerator(seed)
+        self.test_noise = keras.random.SeedGenerator(seed)
         self.diagnostics = [LatentUse(self.latent_dim, self.kl_per_dimension)]
         self._build_arguments = {"likelihood": likelihood, "posterior": posterior, "posterior_scale": posterior_scale}
 
@@ -166,15 +167,13 @@ class VAE(LatentModel):
 
     # Training.
 
-    def draw(self, q):
-        """A reparameterised draw of the posterior `q` with training noise."""
+    def draw(self, q, training=False):
+        """A reparameterised draw of `q`. Evaluation has noise of its own, so that it never changes training."""
+        seed = self.noise if training else self.test_noise
+        shape = (ops.shape(q.mean())[0], self.latent_dim)
         if isinstance(q, Normal):
-            shape = (ops.shape(q.mean())[0], self.latent_dim)
-            return q.mean() + q.scale * keras.random.normal(shape, seed=self.noise, dtype="float32")
-        return q.generate(self._training_keys(ops.shape(q.mean())[0]))
-
-    def _training_keys(self, n):
-        return keras.random.randint((n, 2), -(2**31), 2**31 - 1, dtype="int32", seed=self.noise)
+            return q.mean() + q.scale * keras.random.normal(shape, seed=seed, dtype="float32")
+        return q.generate(_random_keys(shape[0], seed))
 
     def kl(self, q, z, condition=None):
         """KL(q || p), by (2) or another closed form, `(batch, latent_dim)` where it factorises; else estimated at z.
@@ -189,7 +188,7 @@ class VAE(LatentModel):
 
     def objective(self, x, condition=None, training=False):
         q = self.posterior_head.distribution(self._features(x, condition, training))
-        z = self.draw(q)
+        z = self.draw(q, training)
         reconstruction = -self.observation(z, condition, training).log_density(x)
         kl = self.kl(q, z, condition)
         self._check_per_dimension(kl)
@@ -240,9 +239,9 @@ class VAE(LatentModel):
         return x.generate(keys_x, temperature=temperature) if self.sample_observation else x.mean()
 
     def log_density(self, x, condition=None, keys=None, num_samples=1):
-        """Estimate (4) of log p(x) with `num_samples` draws, tensor `(batch,)`; `keys` None uses training noise."""
+        """Estimate (4) of log p(x) with `num_samples` draws, tensor `(batch,)`; `keys` None draws them."""
         n = ops.shape(x)[0]
-        keys = self._training_keys(n) if keys is None else keys
+        keys = _random_keys(n, self.test_noise) if keys is None else keys
         features = self._features(x, condition)
         chunk = max(1, min(num_samples, _ROWS // (x.shape[0] or 256)))
         chunks = -(-num_samples // chunk)
@@ -385,6 +384,11 @@ def _head(head, event_shape, **options):
 def tiled(x, count):
     """`count` copies of the batch, one after another: rows k * batch + i."""
     return ops.tile(x, (count,) + (1,) * (len(x.shape) - 1))
+
+
+def _random_keys(n, seed):
+    """`n` keys from a Keras `SeedGenerator`."""
+    return keras.random.randint((n, 2), -(2**31), 2**31 - 1, dtype="int32", seed=seed)
 
 
 def _not_negative(value, name):

@@ -10,6 +10,7 @@ same order whatever the data, and no call is needed.
 import numbers
 
 import keras
+import numpy as np
 
 NORMALIZATIONS = {
     None: None,
@@ -118,7 +119,11 @@ class Block(keras.layers.Layer):
         if normalization is not None:
             self.norm = NORMALIZATIONS[normalization](dtype=self.dtype_policy, name="norm")
         self.activation = activation
-        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy, name="drop") if dropout else None
+        self.drop = None
+        if dropout:
+            # A seed of its own: without one Keras draws from torch's global generator, which no file holds.
+            seed = int(np.random.randint(2**31))
+            self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy, name="drop")
 
     def build(self, input_shape):
         shape = input_shape
