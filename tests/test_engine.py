@@ -20,6 +20,10 @@ from tests.wgan_gp import WGANGP, digits
 BACKEND = keras.config.backend()
 ROOT = Path(__file__).resolve().parents[1]
 BATCH = 40
+# A step compiled by TensorFlow differs in the last bit from one trace of it to the next, and Adam magnifies that where
+# a gradient is tiny; eager steps are repeatable. So what is compared bit for bit runs eagerly there. That a compiled
+# step equals an eager one to rounding is a law of its own.
+EXACT = {"run_eagerly": True} if BACKEND == "tensorflow" else {}
 
 
 def numbers(x):
@@ -74,7 +78,7 @@ def fit(model, x, epochs=1, **kwargs):
 def run(tmp_path_factory):
     """A WGAN-GP fitted for two epochs of four steps, saved, and fitted for one more."""
     keras.utils.set_random_seed(0)
-    model = wgan()
+    model = wgan(**EXACT)
     before = state(model)
     history = fit(model, digits()[: 4 * BATCH], epochs=2, validation_data=digits()[-30:])
     middle = state(model)
@@ -197,7 +201,7 @@ class Curious(keras.callbacks.Callback):
 
 def test_looking_does_not_change_training(run):
     """Same seeds, with `sample` and `predict` called in the middle: bit for bit the same weights, seeds, states."""
-    model, curious = wgan(), Curious()
+    model, curious = wgan(**EXACT), Curious()
     fit(model, digits()[: 4 * BATCH], epochs=2, validation_data=digits()[-30:], callbacks=[curious])
     assert_same(state(model), run["middle"])
     assert curious.shapes == [(3, 8, 8), (3,)] * 4
@@ -363,7 +367,8 @@ def test_logs_are_means_over_examples():
     assert history["first"] == pytest.approx([DATA[:, 0].mean()] * 2, rel=1e-4)
     np.testing.assert_allclose(numbers(model.mean), trajectory(batches * 2)[0], rtol=1e-5)
     expected = 0.5 * ((DATA - numbers(model.mean)) ** 2).sum(1).mean()
-    assert model.evaluate(DATA, batch_size=4, verbose=0, return_dict=True)["loss"] == pytest.approx(expected, rel=1e-5)
+    got = model.evaluate(DATA, batch_size=4, verbose=0, return_dict=True)
+    assert float(got["loss"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_sample_weight_multiplies_the_loss_per_example():
@@ -374,7 +379,7 @@ def test_sample_weight_multiplies_the_loss_per_example():
     np.testing.assert_allclose(numbers(model.mean), 0.1 * (weights[:, None] * DATA).mean(0), rtol=1e-5, atol=1e-7)
     per_example = 0.5 * ((DATA - numbers(model.mean)) ** 2).sum(1)
     got = model.evaluate(DATA, sample_weight=weights, verbose=0, return_dict=True)
-    assert got["loss"] == pytest.approx((weights * per_example).mean(), rel=1e-5)
+    assert float(got["loss"]) == pytest.approx((weights * per_example).mean(), rel=1e-5)
 
 
 def test_weight_regularisers_count_once():
@@ -432,7 +437,7 @@ def test_metrics_receive_x_and_the_models_output():
     model.mean.assign([0.5, -1.5])
     history = fit(model, DATA, validation_data=DATA[:3])
     assert history["mae"] == pytest.approx([1.0]) and history["val_mae"] == pytest.approx([1.0])
-    assert model.evaluate(DATA, verbose=0, return_dict=True)["mae"] == pytest.approx(1.0)
+    assert float(model.evaluate(DATA, verbose=0, return_dict=True)["mae"]) == pytest.approx(1.0)
 
 
 def test_an_epoch_ends_once_before_validation():
