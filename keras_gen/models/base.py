@@ -411,16 +411,27 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
         listed = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
         return [_EpochEnd(), *listed]
 
-    def evaluate(self, x=None, y=None, *args, sample_weight=None, **kwargs):
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None, **kwargs
+    ):
         """The mean objective and its parts over the data; `nll` (nats) and `bits_per_dim` where there is a likelihood.
 
         `fit` calls it for validation; arguments and data as in `keras.Model.evaluate` and `fit`.
+
+        Returns:
+            with `return_dict=True` a dict, name -> float; else the loss first, then the others sorted by name (a single
+            float where there is nothing but the loss).
         """
         self._close_epoch()
         self._require_compiled()
+        return_dict = kwargs.pop("return_dict", False)
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
-        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+        logs = super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict=True, **kwargs)
+        if return_dict:
+            return logs
+        values = [logs[name] for name in sorted(logs, key=lambda name: (name != "loss", name))]
+        return values[0] if len(values) == 1 else values
 
     def predict(self, x, *args, **kwargs):
         """`model(x)` in batches, as numpy. A model with a condition takes `predict((x, y))`."""
