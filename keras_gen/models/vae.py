@@ -25,6 +25,7 @@ whose expectation is a lower bound that rises with K; K = 1 is (1).
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_gen import layers, networks, random
@@ -118,6 +119,7 @@ class VAE(LatentModel):
                 num_classes, condition_shape, flatten=False, dtype=self.dtype_policy
             )
         self.prior = prior
+        self._standard_normal = Normal(np.zeros((self.latent_dim,), "float32"), 1.0, event_shape=(self.latent_dim,))
         self.free_bits = _not_negative(free_bits, "free_bits")
         self.skip, self.sample_observation = bool(skip), bool(sample_observation)
         self.kl_per_dimension, self.seed = bool(kl_per_dimension), seed
@@ -152,9 +154,7 @@ class VAE(LatentModel):
 
     def prior_distribution(self):
         """p(z): what was given as `prior`, or N(0, I)."""
-        if self.prior is None:
-            return Normal(ops.zeros((self.latent_dim,)), 1.0, event_shape=(self.latent_dim,))
-        return self.prior
+        return self._standard_normal if self.prior is None else self.prior
 
     def _features(self, x, condition, training=False):
         return apply_network(self.encoder, x, self._encoded(condition), training)
