@@ -30,21 +30,15 @@ def parse(arguments=None):
     )
     parser.add_argument("--epochs", type=int, default=60, help="epochs of each model (default %(default)s)")
     parser.add_argument("--batch-size", type=int, default=64, help="default %(default)s")
-    parser.add_argument(
-        "--latent-dim", type=int, default=8, help="latent size (default %(default)s)"
-    )
+    parser.add_argument("--latent-dim", type=int, default=8, help="latent size (default %(default)s)")
     parser.add_argument(
         "--likelihood",
         default="discretized_logistic",
         choices=LIKELIHOODS,
         help="p(x given z, y) (default %(default)s)",
     )
-    parser.add_argument(
-        "--image-size", type=int, default=32, help="side of a folder's images (default %(default)s)"
-    )
-    parser.add_argument(
-        "--num-samples", type=int, default=256, help="of the log-likelihood (default %(default)s)"
-    )
+    parser.add_argument("--image-size", type=int, default=32, help="side of a folder's images (default %(default)s)")
+    parser.add_argument("--num-samples", type=int, default=256, help="of the log-likelihood (default %(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/conditional_vae"), help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default %(default)s")
     options = parser.parse_args(arguments)
@@ -123,6 +117,7 @@ def draw_samples(model, names, options, columns=12):
 
 
 def draw_reconstructions(model, x, y, options, n=12):
+    n = min(n, len(x))
     pairs = np.concatenate([x[:n], model.reconstruct(x[:n], y[:n])])
     path = options.output / "reconstructions.png"
     plots.image_grid(pairs, path, columns=n, row_labels=["held out", "reconstructed"], title="Reconstructions")
@@ -156,11 +151,11 @@ def main(arguments=None):
     train(autoencoder, (x,), (x_test,), options)
     train(vae, (x,), (x_test,), options)
     seconds = time.perf_counter() - start
+    model.save(options.output / "model.keras")
     draw_samples(model, names, options)
     draw_reconstructions(model, x_test, y_test, options)
     draw_planes(autoencoder, vae, x_test, y_test, names, options)
     plots.history(history.history, options.output / "history.png")
-    model.save(options.output / "model.keras")
     report(model, x_test[:1000], y_test[:1000], seconds, options)
 
 

@@ -7,7 +7,8 @@ compute. A new family adds its models to `models()` and its rows to `CASES`.
 import keras
 import numpy as np
 
-from keras_gen.models import VAE, Autoencoder, ConditionalVAE, GenerativeModel
+from keras_gen import backend
+from keras_gen.models import PCA, VAE, Autoencoder, ConditionalVAE, GenerativeModel
 from tests.wgan_gp import WGANGP
 
 X = (np.arange(24).reshape(6, 4) % 2).astype("float32")
@@ -33,6 +34,7 @@ def models():
     }
     for model in built.values():
         model.compile("sgd")
+    built["uncompiled"] = VAE((4,), seed=0)
     return built
 
 
@@ -71,7 +73,18 @@ def one_for_two(models):
     models["game"].compile({"generator": optimizer, "critic": optimizer})
 
 
+def wrong_group():
+    return backend.OptimizerGroup({"judge": sgd()})
+
+
 CASES = [
+    ("unknown player in a group", lambda m: m["vae"].compile(wrong_group()), "unknown player.*judge"),
+    ("a condition for an autoencoder", lambda m: Autoencoder((4,), num_classes=3), "no condition.*num_classes"),
+    ("a condition for PCA", lambda m: PCA((4,), condition_shape=(2,)), "no condition.*condition_shape"),
+    ("NaN in train_on_batch", lambda m: m["vae"].train_on_batch(changed(X, np.nan)), "finite x"),
+    ("NaN in test_on_batch", lambda m: m["vae"].test_on_batch(changed(X, np.nan)), "finite x"),
+    ("class_weight in train_on_batch", lambda m: m["vae"].train_on_batch(X, class_weight={0: 2.0}), "class_weight"),
+    ("evaluate before compile", lambda m: m["uncompiled"].evaluate(X, verbose=0), "compile"),
     # Data.
     ("no data", fit("vae"), "Expected x.*None"),
     ("rank", fit("vae", X[:, :, None]), r"\(batch, 4\).*\(6, 4, 1\)"),

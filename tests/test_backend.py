@@ -400,3 +400,24 @@ def test_an_inner_differentiation_sees_what_the_outer_one_wrote():
     (_, (first, second)), _ = backend.value_and_grad(loss, [a], has_aux=True)
     assert not np.allclose(numbers(first), numbers(second))
     np.testing.assert_array_equal(numbers(seed.state), [3, 2])
+
+
+def test_a_weight_assigned_inside_of_a_nested_gradient_is_still_differentiated():
+    """v <- v / 2, then a loss of a gradient in x: its gradient in v is that of v's new value, as on a tape."""
+    kernel = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    x = ops.convert_to_tensor(np.random.default_rng(1).normal(size=(5, 4)).astype("float32"))
+
+    def gradient(start, halve):
+        v = keras.Variable(start)
+
+        def score(x):
+            if halve:
+                v.assign(v.value * 0.5)
+            return ops.sum(ops.tanh(ops.matmul(x, ops.convert_to_tensor(v))) ** 2, axis=-1)
+
+        _, (g,) = backend.value_and_grad(lambda: ops.sum(backend.grad(score, x) ** 2), [v])
+        return np.array(ops.convert_to_numpy(g))
+
+    expected = gradient(0.5 * kernel, halve=False)
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(gradient(kernel, halve=True), expected, rtol=1e-5, atol=1e-5)

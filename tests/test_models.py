@@ -377,3 +377,52 @@ def test_a_denoising_autoencoder_corrupts_what_it_trains_on(noise, level):
     clean, twice, seen = (numbers(model.objective(x, training=t)["loss"]) for t in (False, False, True))
     np.testing.assert_array_equal(clean, twice)
     assert np.ptp(clean) < 1e-4 < np.ptp(seen)  # equal rows, unequal noise
+
+
+def test_the_loss_is_listed_first():
+    """`evaluate`, `train_on_batch` and `test_on_batch` without `return_dict`: the loss, then the others by name."""
+    model, _, _ = fitted("vae")
+    x, condition = first(32, "vae")
+    for method in (model.evaluate, model.test_on_batch):
+        options = {"verbose": 0} if method == model.evaluate else {}
+        listed, named = (method(x, *condition, **options, return_dict=r) for r in (False, True))
+        assert len(listed) == len(named) and listed[0] == pytest.approx(named["loss"], rel=0.2)
+
+
+def test_one_condition_serves_a_whole_line():
+    """`interpolate` takes one condition for all, as `sample` and `decode` do."""
+    model, _, _ = fitted("conditional_labels")
+    x, _ = first(4, "conditional_labels")
+    same = [model.interpolate(x[:2], x[2:], 3, c) for c in (1, np.array([1, 1]))]
+    np.testing.assert_array_equal(*same)
+
+
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="Keras has no steps_per_execution on torch")
+def test_a_file_of_several_steps_an_execution_says_so():
+    """The setting is kept in the configuration; on torch loading sets it to 1, with a warning."""
+    model = compiled("vae")
+    model.compile("sgd", steps_per_execution=2)
+    assert model.get_compile_config()["steps_per_execution"] == 2
+
+
+@pytest.mark.skipif(keras.config.backend() != "torch", reason="a law of torch")
+def test_several_steps_an_execution_become_one_on_torch():
+    model = compiled("vae")
+    config = model.get_compile_config()
+    with pytest.warns(UserWarning, match="one step a call on torch"):
+        model.compile_from_config({**config, "steps_per_execution": 2})
+    assert model.steps_per_execution == 1
+
+
+@pytest.mark.skipif(keras.config.backend() == "torch", reason="Keras exports no SavedModel from torch")
+@pytest.mark.parametrize("name", ["vae", "conditional_labels"])
+def test_export_serves_what_the_model_gives(name, tmp_path):
+    """A model leaves by `export` without a signature from the user, and is served by TensorFlow alone."""
+    tensorflow = pytest.importorskip("tensorflow")
+    model, _, _ = fitted(name)
+    x, condition = first(4, name)
+    model.export(str(tmp_path / "served"), verbose=False)
+    served = tensorflow.saved_model.load(str(tmp_path / "served")).serve
+    given = served(x.astype("float32"), *(c.astype("int32") for c in condition))
+    expected = model.predict((x, *condition) if condition else x, verbose=0)
+    np.testing.assert_allclose(given.numpy(), expected, rtol=0, atol=1e-5)

@@ -226,3 +226,31 @@ def test_needs_no_compile_and_two_examples():
         PCA((D,), Q).fit(data(1), verbose=0)
     with pytest.raises(ValueError, match="below the 6 dimensions"):
         PCA((D,), D)
+
+
+class _Interrupt(keras.callbacks.Callback):
+    """Stops `fit` as Ctrl-C does, or looks at the data, after the first batch."""
+
+    def __init__(self, look=None):
+        super().__init__()
+        self.look = look
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.look is None:
+            raise KeyboardInterrupt
+        self.model.evaluate(self.look, verbose=0)
+
+
+def test_an_interrupted_fit_leaves_nothing_to_the_next():
+    """The moments of an epoch that did not end are put away."""
+    model, x = PCA((D,), Q), data()
+    with pytest.raises(KeyboardInterrupt):
+        fitted(model, x + 100.0, callbacks=[_Interrupt()])
+    np.testing.assert_allclose(numbers(fitted(model, x).location), x.mean(axis=0), rtol=0, atol=1e-5)
+
+
+def test_evaluating_within_an_epoch_does_not_end_it():
+    """A callback may evaluate: the parameters still come from all batches."""
+    x = data()
+    model = fitted(PCA((D,), Q), x, callbacks=[_Interrupt(look=x[:32])])
+    np.testing.assert_allclose(numbers(model.location), x.mean(axis=0), rtol=0, atol=1e-5)

@@ -538,3 +538,9 @@ def test_validation_does_not_change_training():
         weights.append([numbers(v) for v in model.trainable_variables])
     for one, two in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_a_posterior_without_a_gradient_is_refused():
+    """Draws of a discrete posterior say nothing about its parameters."""
+    with pytest.raises(ValueError, match="differentiable.*Bernoulli"):
+        VAE((4,), posterior="bernoulli")

@@ -25,6 +25,8 @@ class _Scope(keras.StatelessScope):
         outer = get_stateless_scope()
         if outer is not None:
             self.state_mapping = {**outer.state_mapping, **self.state_mapping}
+        if isinstance(outer, _Scope):  # a gradient inside of a gradient: the outer variables are differentiated too
+            self.differentiated = {**outer.differentiated, **self.differentiated}
         self.written = {}
 
     def add_update(self, update):

@@ -16,8 +16,9 @@ class Anneal(keras.callbacks.Callback):
             with several players, `"optimizer.critic.learning_rate"`.
         schedule: function of the epoch (or step, from 0) that returns a float; or a pair `(start, end)` with `over`.
         over: with a pair: epochs (or steps) in which the value goes linearly from `start` to `end`, to stay there.
-        per: `"epoch"` (default) or `"step"`. Per step costs a host call a step; a schedule inside the model
-            (`VAE(beta=schedule)`) costs none.
+        per: `"epoch"` (default) or `"step"`, the optimizer's count of steps. Per step costs a host call a step, and
+            acts once an execution under `steps_per_execution`; a schedule inside the model
+            (`VAE(beta=schedule)`) has neither fault.
         log: add the value to the epoch's logs under the target's name, default True.
 
     Raises:
@@ -44,7 +45,6 @@ class Anneal(keras.callbacks.Callback):
             raise ValueError(f"Expected `per` as 'epoch' or 'step'. Received: per={per!r}.")
         self.target, self.per, self.log = target, per, log
         self.schedule = schedule if callable(schedule) else _linear(schedule, over)
-        self.step = 0
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.per == "epoch":
@@ -52,8 +52,7 @@ class Anneal(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         if self.per == "step":
-            self._set(self.schedule(self.step))
-            self.step += 1
+            self._set(self.schedule(int(ops.convert_to_numpy(self.model.optimizer.iterations))))
 
     def on_epoch_end(self, epoch, logs=None):
         if self.log and logs is not None:

@@ -53,6 +53,7 @@ class Distribution:
     trailing_axes = {}  # parameter name: axes that it has after those of the event
     joint_axes = 0  # last event axes that `_log_density` has summed already
     event_dtype = None  # None: that of the parameters
+    reparameterized = True  # whether a draw is differentiable in the parameters
 
     def __init__(self, event_shape=None, **parameters):
         self.dtype = working_dtype(parameters.values())

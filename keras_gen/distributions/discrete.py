@@ -59,6 +59,8 @@ class Bernoulli(Distribution):
 
     support = "[0, 1]"
 
+    reparameterized = False
+
     def __init__(self, logits, event_shape=None):
         super().__init__(event_shape, logits=logits)
 
@@ -91,6 +93,8 @@ class Bernoulli(Distribution):
 
 class _Logits(Distribution):
     """What the categorical distributions share: logits whose last axis is the classes."""
+
+    reparameterized = False
 
     def __init__(self, logits, event_shape=None):
         super().__init__(event_shape, logits=logits)
@@ -254,6 +258,8 @@ class RelaxedCategorical(_Logits):
     joint_axes = 1
     positive = ("temperature",)
     support = "the probability simplex on the last axis"
+
+    reparameterized = True
 
     def __init__(self, temperature, logits, event_shape=None):
         Distribution.__init__(self, event_shape, temperature=temperature, logits=logits)

@@ -128,6 +128,8 @@ class DiscretizedLogistic(_Grid):
         Salimans, Karpathy, Chen, Kingma (2017), arXiv:1701.05517, equation 2 (one component).
     """
 
+    reparameterized = False
+
     def __init__(self, mean, log_scale, low=0.0, high=1.0, bins=256, event_shape=None):
         self._set_grid(low, high, bins)
         super().__init__(event_shape, mean=mean, log_scale=log_scale)

@@ -39,6 +39,8 @@ class Mixture(Distribution):
     ((1,), -2.9189)
     """
 
+    reparameterized = False
+
     def __init__(self, logits, component):
         logits = as_tensor(logits, component.dtype)
         count = logits.shape[-1] if len(logits.shape) in (1, 2) else None

@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_gen import layers, networks
-from keras_gen.models.latent import LatentModel, apply_network
+from keras_gen.models.latent import LatentModel, apply_network, refuse_condition
 
 _LOSSES = ("squared_error", "cross_entropy")
 
@@ -53,6 +53,7 @@ class Autoencoder(LatentModel):
     ):
         if reconstruction not in _LOSSES:
             raise ValueError(f"Expected `reconstruction` as one of {_LOSSES}. Received: {reconstruction!r}.")
+        refuse_condition(type(self).__name__, kwargs)
         super().__init__(event_shape, latent_dim, **kwargs)
         self.encoder = encoder or networks.default_encoder(self.event_shape, dtype=self.dtype_policy)
         self.decoder = decoder or networks.default_decoder(self.event_shape, dtype=self.dtype_policy)

@@ -12,6 +12,7 @@ step on TensorFlow, JAX and torch: `keras_gen.backend` says how.
 import functools
 import inspect
 import math
+import warnings
 from typing import NamedTuple
 
 import keras
@@ -45,6 +46,7 @@ class _EpochEnd(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model._epoch_open = True
+        self.model.begin_epoch()
 
     def on_epoch_end(self, epoch, logs=None):
         self.model._close_epoch()
@@ -58,6 +60,9 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
     tensors of shape `(batch,)` of which `"loss"` is minimised and the others are logged. What samples writes
     `generate(keys, condition, temperature)`; what has a likelihood writes `log_density(x, condition)`. A game
     overrides `players` and `update` instead.
+
+    What a model is made of is fixed by its constructor: compiled functions do not see an attribute set later, unless it
+    is a variable.
 
     Args:
         event_shape: shape of one example, without the batch.
@@ -143,6 +148,9 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
     def update(self, batch):
         """One training step on `batch`; returns the dict of its logs. By default one `minimize` of the objective."""
         return self.minimize(lambda: self.objective(batch.x, batch.condition, training=True), batch=batch)
+
+    def begin_epoch(self):
+        """Called by `fit` before the first step of each epoch: what an interrupted epoch left is put away here."""
 
     def end_epoch(self):
         """Called by `fit` after the last step of each epoch, before validation: for EM and closed forms."""
@@ -257,8 +265,7 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
             condition = condition[:, 0] if self.num_classes and len(condition.shape) == 2 else condition
             inputs.check_shape(condition.shape, self.condition_shape, "y")
             condition = ops.cast(condition, "int32" if self.num_classes else self.variable_dtype)
-        x = ops.cast(x, self.variable_dtype if self.event_dtype == "float32" else self.event_dtype)
-        return Batch(x, condition, sample_weight)
+        return Batch(self._event(x), condition, sample_weight)
 
     def _member(self, player):
         names = self.optimizer.players
@@ -341,6 +348,9 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
     def compile_from_config(self, config):
         config = keras.saving.deserialize_keras_object(config)
         accepted = ("optimizer", "metrics", "run_eagerly", "steps_per_execution", "jit_compile")
+        if keras.config.backend() == "torch" and config.get("steps_per_execution", 1) != 1:
+            warnings.warn("Keras runs one step a call on torch: `steps_per_execution` is 1 here.", stacklevel=2)
+            config["steps_per_execution"] = 1
         self.compile(**{name: config[name] for name in accepted if name in config})
 
     def fit(
@@ -372,7 +382,8 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
 
         Raises:
             ValueError: wrong shape or dtype, NaN or inf, x outside of the support, missing or superfluous y, labels
-                out of range, empty data, or `class_weight`.
+                out of range, empty data, or `class_weight`. Of what streams the shapes alone are checked: its values
+                are not known in advance.
         """
         if class_weight is not None:
             _refuse({"class_weight": class_weight})
@@ -422,16 +433,30 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
             with `return_dict=True` a dict, name -> float; else the loss first, then the others sorted by name (a single
             float where there is nothing but the loss).
         """
-        self._close_epoch()
+        if kwargs.get("_use_cached_eval_dataset"):  # `fit` validates: the steps of the epoch are over
+            self._close_epoch()
         self._require_compiled()
-        return_dict = kwargs.pop("return_dict", False)
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
-        logs = super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict=True, **kwargs)
-        if return_dict:
-            return logs
+        return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, **kwargs)
+
+    def _flatten_metrics_in_order(self, logs):
+        """What `evaluate`, `train_on_batch` and `test_on_batch` list: the loss first, then the others by name."""
         values = [logs[name] for name in sorted(logs, key=lambda name: (name != "loss", name))]
         return values[0] if len(values) == 1 else values
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One training step on one batch; data as in `fit`, results as in `evaluate`."""
+        _refuse({"class_weight": class_weight})
+        self._require_compiled()
+        x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
+        return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """The mean objective on one batch; data as in `fit`, results as in `evaluate`."""
+        self._require_compiled()
+        x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
+        return super().test_on_batch(x, y, sample_weight, return_dict=return_dict)
 
     def predict(self, x, *args, **kwargs):
         """`model(x)` in batches, as numpy. A model with a condition takes `predict((x, y))`."""
@@ -467,9 +492,18 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
 
     def _no_likelihood(self):
         return (
-            f"{type(self).__name__} has no likelihood. Families that have one: exact: ProbabilisticPCA, flows, "
-            "autoregressive models; a bound: VAE, ConditionalVAE, IWAE, diffusion."
+            f"{type(self).__name__} has no likelihood. Families that have one: exact: ProbabilisticPCA; "
+            "a bound: VAE, ConditionalVAE, IWAE."
         )
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
+        """Write `model(x)` for serving, as `keras.Model.export`; the signature is known from the event's shape."""
+        if input_signature is None:
+            input_signature = [keras.InputSpec(shape=(None, *self.event_shape), dtype=self.event_dtype)]
+            if self.conditional:
+                dtype = "int32" if self.num_classes is not None else "float32"
+                input_signature.append(keras.InputSpec(shape=(None, *self.condition_shape), dtype=dtype))
+        return super().export(filepath, format, verbose, input_signature=input_signature, **kwargs)
 
     def save_own_variables(self, store):
         """Keras saves no seeds and would reset them on load; here each generator's state is kept."""

@@ -33,7 +33,7 @@ def check_shape(shape, expected, what):
         r is None or r == e for r, e in zip(received[1:], expected, strict=True)
     )
     if not fits:
-        sizes = ", ".join(["batch", *map(str, expected)])
+        sizes = ", ".join(["batch", *map(str, expected)]) + ("" if expected else ",")
         raise ValueError(f"Expected {what} of shape ({sizes}). Received: shape={received}. Reshape the data.")
 
 

@@ -96,6 +96,7 @@ class LatentModel(GenerativeModel):
         """
         if inputs.check_count(steps, "steps") < 2:
             raise ValueError(f"Expected `steps` >= 2: the two ends count. Received: steps={steps}.")
+        condition = self._repeat(condition, len(a))
         ends = [self.encode(end, condition, batch_size=batch_size, verbose=verbose) for end in (a, b)]
         if len(ends[0]) != len(ends[1]):
             raise ValueError(f"Expected as many a as b. Received: {len(ends[0])} and {len(ends[1])}.")
@@ -108,6 +109,13 @@ class LatentModel(GenerativeModel):
 
     def get_config(self):
         return {**super().get_config(), "latent_dim": self.latent_dim}
+
+
+def refuse_condition(name, arguments):
+    """Raise for a family that models p(x) alone."""
+    given = sorted({"num_classes", "condition_shape"} & set(arguments))
+    if given:
+        raise ValueError(f"Expected no condition: {name} models x alone. Received: {given}. Use `ConditionalVAE`.")
 
 
 def apply_network(network, x, condition=None, training=False):

@@ -27,7 +27,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import random
-from keras_gen.models.latent import LatentModel, flatten
+from keras_gen.models.latent import LatentModel, flatten, refuse_condition
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -59,6 +59,7 @@ class PCA(LatentModel):
     """
 
     def __init__(self, event_shape, latent_dim=2, **kwargs):
+        refuse_condition(type(self).__name__, kwargs)
         super().__init__(event_shape, latent_dim, **kwargs)
         d = self.dim = math.prod(self.event_shape)
         if self.latent_dim >= d:
@@ -97,6 +98,11 @@ class PCA(LatentModel):
         self.count.assign(total)
         self.examples.assign(self.examples + ops.sum(ops.cast(weight > 0, "float32")))
         return {"total_variance": ops.sum(ops.square(x - self.running_mean), axis=-1)}
+
+    def begin_epoch(self):
+        """No moments yet: an epoch that was interrupted leaves none to the next."""
+        for variable in (self.count, self.running_mean, self.scatter):
+            variable.assign(ops.zeros(variable.shape, variable.dtype))
 
     def end_epoch(self):
         """Parameters from the moments of the epoch, which then start anew."""

@@ -50,14 +50,16 @@ def optimizer_group(optimizer, players, dtype_policy):
     Raises:
         ValueError: an unknown or a missing player.
     """
-    if isinstance(optimizer, OptimizerGroup):
-        return optimizer
-    if not isinstance(optimizer, dict):
+    group = optimizer if isinstance(optimizer, OptimizerGroup) else None
+    if group is None and not isinstance(optimizer, dict):
         optimizer = _one_each(optimizer, players)
-    if unknown := sorted(set(optimizer) - set(players)):
+    given = set(optimizer if group is None else group.players)
+    if unknown := sorted(given - set(players)):
         raise ValueError(f"Expected optimizers for the players {players}. Received an unknown player: {unknown}.")
-    if missing := sorted(set(players) - set(optimizer)):
+    if missing := sorted(set(players) - given):
         raise ValueError(f"Expected an optimizer for each of the players {players}. Missing: {missing}.")
+    if group is not None:
+        return group
     optimizer = {player: keras.optimizers.get(o) for player, o in optimizer.items()}
     if dtype_policy.name == "mixed_float16":
         optimizer = {player: _loss_scaled(o) for player, o in optimizer.items()}

@@ -24,6 +24,8 @@ The evidence itself is estimated by importance sampling (Burda et al. 2016, eq. 
 whose expectation is a lower bound that rises with K; K = 1 is (1).
 """
 
+import numbers
+
 import keras
 import numpy as np
 from keras import ops
@@ -53,8 +55,8 @@ class VAE(LatentModel):
         prior: p(z): whatever has `generate` and `log_density`: a distribution, a layer, a flow, another model of events
             `(latent_dim,)`. Default N(0, I). A closed-form KL is used where there is one, else
             log q(z) - log p(z) at the drawn z, an unbiased estimate.
-        beta: weight of the KL, default 1 (the bound). A function of the training step, such as a
-            `keras.optimizers.schedules.LearningRateSchedule`, anneals it.
+        beta: weight of the KL, default 1 (the bound). A `keras.optimizers.schedules.LearningRateSchedule`, or another
+            function of the training step that is registered with Keras, anneals it.
         free_bits: lambda of (3), nats per latent dimension, default 0. Needs a closed-form KL.
         skip: True feeds z to every layer of the default decoder (Dieng et al. 2019), default False.
         kl_per_dimension: also log `kl_0`, `kl_1`, ... during `fit`, default False. Needs a closed-form KL.
@@ -169,6 +171,11 @@ class VAE(LatentModel):
 
     def draw(self, q, training=False):
         """A reparameterised draw of `q`. Evaluation has noise of its own, so that it never changes training."""
+        if not getattr(q, "reparameterized", True):
+            raise ValueError(
+                "Expected a posterior whose draws are differentiable in its parameters, such as 'normal' or "
+                f"'multivariate_normal'. Received: {type(q).__name__}, whose draws are not."
+            )
         seed = self.noise if training else self.test_noise
         shape = (ops.shape(q.mean())[0], self.latent_dim)
         if isinstance(q, Normal):
@@ -284,23 +291,19 @@ class VAE(LatentModel):
         Raises:
             ValueError: data that `fit` would refuse, `num_samples` < 1.
         """
-        x, condition, _ = inputs.check_arrays(self, x, condition)
-        num_samples = inputs.check_count(num_samples, "num_samples")
-        run = self._compiled(
-            f"log_prob_{num_samples}",
-            lambda x, keys, condition=None: self.log_density(self._event(x), condition, keys, num_samples),
-        )
-        keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), len(x)))
-        batch_size = 64 if batch_size is None else batch_size
-        return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, batch_size, verbose)
+        return self._estimate("log_density", x, condition, num_samples, seed, batch_size, verbose)
 
     def elbo(self, x, condition=None, *, num_samples=1, seed=0, batch_size=None, verbose="auto"):
         """The bound (1) of each example, mean of `num_samples` draws: numpy `(n,)`, nats. As `log_prob`."""
+        return self._estimate("_bound", x, condition, num_samples, seed, batch_size, verbose)
+
+    def _estimate(self, method, x, condition, num_samples, seed, batch_size, verbose):
+        """The numpy twin of `method(x, condition, keys, num_samples)`."""
         x, condition, _ = inputs.check_arrays(self, x, condition)
         num_samples = inputs.check_count(num_samples, "num_samples")
         run = self._compiled(
-            f"elbo_{num_samples}",
-            lambda x, keys, condition=None: self._bound(self._event(x), condition, keys, num_samples),
+            f"{method}_{num_samples}",
+            lambda x, keys, condition=None: getattr(self, method)(self._event(x), condition, keys, num_samples),
         )
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), len(x)))
         batch_size = 64 if batch_size is None else batch_size
@@ -392,6 +395,6 @@ def _random_keys(n, seed):
 
 
 def _not_negative(value, name):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < float("inf"):
         raise ValueError(f"Expected `{name}` as a finite number >= 0. Received: {name}={value!r}.")
     return float(value)
