@@ -9,6 +9,9 @@ ARGS     ?=
 PYTHON   ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
+# Most of JAX's time goes into compiling, one thread a test: two workers halve it.
+WORKERS_jax := -n 2 --dist loadfile
+
 VENV := .venv
 BIN  := $(VENV)/bin
 PIP  := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -36,7 +39,7 @@ test: $(VENV)/.dev $(BACKENDS:%=$(VENV)/.%)
 
 $(BACKENDS:%=test-%): test-%: $(VENV)/.dev $(VENV)/.%
 	@mkdir -p .cache
-	@KERAS_BACKEND=$* $(BIN)/python -m pytest -p no:cacheprovider $(ARGS) >.cache/test-$*.log 2>&1; \
+	@KERAS_BACKEND=$* $(BIN)/python -m pytest -p no:cacheprovider $(WORKERS_$*) $(ARGS) >.cache/test-$*.log 2>&1; \
 	status=$$?; echo "== pytest, KERAS_BACKEND=$*"; cat .cache/test-$*.log; exit $$status
 
 lint: $(VENV)/.dev
