@@ -72,7 +72,7 @@ def test_mnist_lacking_an_array_is_named(tmp_path):
 def write_idx(file, array):
     header = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">u4").tobytes()
     file.parent.mkdir(exist_ok=True)
-    file.write_bytes(gzip.compress(header + array.tobytes()))
+    file.write_bytes(gzip.compress(header + array.tobytes(), mtime=0))
 
 
 @pytest.mark.parametrize("subfolder", ["", "fashion-mnist"])
@@ -88,8 +88,8 @@ def test_fashion_mnist_is_read_from_the_official_files(tmp_path, subfolder):
     np.testing.assert_array_equal(y_test, np.arange(3, 5))
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"abcd"), gzip.compress(bytes(16))[:-6],
-                                     gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]))])  # fmt: skip
+@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"abcd", mtime=0), gzip.compress(bytes(16), mtime=0)[:-6],
+                                     gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]), mtime=0)])  # fmt: skip
 def test_damaged_fashion_mnist_is_named(tmp_path, content):
     """A file that is no gzip, no IDX, or cut short is named."""
     for file in fashion_mnist.FILES:
