@@ -88,8 +88,10 @@ def test_fashion_mnist_is_read_from_the_official_files(tmp_path, subfolder):
     np.testing.assert_array_equal(y_test, np.arange(3, 5))
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"abcd", mtime=0), gzip.compress(bytes(16), mtime=0)[:-6],
-                                     gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]), mtime=0)])  # fmt: skip
+DAMAGED = [b"no gzip", *(gzip.compress(content, mtime=0) for content in (b"abcd", bytes([0, 0, 8, 1, 0, 0, 0, 9, 1])))]
+
+
+@pytest.mark.parametrize("content", [*DAMAGED, gzip.compress(bytes(16), mtime=0)[:-6]])
 def test_damaged_fashion_mnist_is_named(tmp_path, content):
     """A file that is no gzip, no IDX, or cut short is named."""
     for file in fashion_mnist.FILES:
