@@ -133,15 +133,16 @@ def draw_planes(autoencoder, vae, x, y, names, options):
 
 def main(arguments=None):
     options = parse(arguments)
-    options.output.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(options.seed)
     (x, y), (x_test, y_test), levels, names = load(options)
+    options.output.mkdir(parents=True, exist_ok=True)
     model, autoencoder, vae = build(options, x.shape[1:], levels, len(names))
     start = time.perf_counter()
     labels = np.repeat(np.arange(len(names)), 8)
     progress = callbacks.SampleGrid(
         options.output / "progress",
         n=len(labels),
+        columns=8,
         condition=labels,
         every=max(1, options.epochs // 6),
         seed=options.seed,
@@ -181,8 +182,8 @@ def report(model, x, y, seconds, options):
     print(f"\nHeld out ({len(x)} images): ELBO {elbo:.2f} nats, log-likelihood {log_prob:.2f} nats", end=" ")
     print(f"({options.num_samples} importance samples), {figures['bits_per_dim']:.3f} bits/dim.")
     print(f"Trained in {seconds:.0f} s. Written to {options.output.resolve()}:")
-    for path in sorted(p for p in options.output.iterdir() if p.is_file()):
-        print(f"  {path.name}")
+    for path in sorted(options.output.iterdir()):
+        print(f"  {path.name}{'/' if path.is_dir() else ''}")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,8 @@ CASES = [
     ("NaN in train_on_batch", lambda m: m["vae"].train_on_batch(changed(X, np.nan)), "finite x"),
     ("NaN in test_on_batch", lambda m: m["vae"].test_on_batch(changed(X, np.nan)), "finite x"),
     ("class_weight in train_on_batch", lambda m: m["vae"].train_on_batch(X, class_weight={0: 2.0}), "class_weight"),
+    ("one-hot labels in a stream", fit("labelled", Stream(X, np.eye(3, dtype="float32")[LABELS])), r"\(batch,\)"),
+    ("a stream for log_prob", lambda m: m["vae"].log_prob(Stream(X)), "x as an array.*Stream"),
     ("evaluate before compile", lambda m: m["uncompiled"].evaluate(X, verbose=0), "compile"),
     # Data.
     ("no data", fit("vae"), "Expected x.*None"),

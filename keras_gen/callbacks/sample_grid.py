@@ -23,6 +23,7 @@ class SampleGrid(keras.callbacks.Callback):
         every: epochs between pictures, default 1.
         seed: default 0.
         log_dir: folder for TensorBoard's event file (needs the package `tensorboard`); None writes none.
+        columns: columns of the grid, default about the square root of `n`.
         draw: function `(samples, path)` that draws other data than images; default `plots.image_grid`.
         **sample_arguments: further arguments of `model.sample`, such as `temperature`.
 
@@ -43,7 +44,8 @@ class SampleGrid(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, directory=None, *, n=64, condition=None, every=1, seed=0, log_dir=None, draw=None, **sample_arguments
+        self, directory=None, *, n=64, condition=None, every=1, seed=0, log_dir=None, columns=None, draw=None,
+        **sample_arguments,
     ):
         super().__init__()
         if every < 1:
@@ -52,7 +54,8 @@ class SampleGrid(keras.callbacks.Callback):
             raise ValueError("Expected a `directory` for pictures or a `log_dir` for TensorBoard. Received neither.")
         self.directory = None if directory is None else Path(directory)
         self.n, self.condition, self.every, self.seed = n, condition, every, seed
-        self.log_dir, self.draw, self.sample_arguments = log_dir, draw or _grid, sample_arguments
+        self.columns = columns or math.ceil(math.sqrt(n))
+        self.log_dir, self.draw, self.sample_arguments = log_dir, draw or self._grid, sample_arguments
         self._writer = None
 
     def on_epoch_end(self, epoch, logs=None):
@@ -91,6 +94,5 @@ class SampleGrid(keras.callbacks.Callback):
             self._writer.close()
             self._writer = None
 
-
-def _grid(samples, path):
-    plots.image_grid(np.asarray(samples), path, columns=math.ceil(math.sqrt(len(samples))))
+    def _grid(self, samples, path):
+        plots.image_grid(np.asarray(samples), path, columns=self.columns)

@@ -262,7 +262,8 @@ class GenerativeModel(Twins, backend.Trainer, keras.Model):
         if (condition is None) == self.conditional:
             inputs.check_condition(self, condition, 0)
         if condition is not None:
-            condition = condition[:, 0] if self.num_classes and len(condition.shape) == 2 else condition
+            column = self.num_classes is not None and tuple(condition.shape)[1:] == (1,)
+            condition = condition[:, 0] if column else condition
             inputs.check_shape(condition.shape, self.condition_shape, "y")
             condition = ops.cast(condition, "int32" if self.num_classes else self.variable_dtype)
         return Batch(self._event(x), condition, sample_weight)

@@ -91,11 +91,13 @@ def _labels(y, num_classes):
     return y.astype("int32")
 
 
-def check_arrays(model, x, y=None, sample_weight=None):
+def check_arrays(model, x, y=None, sample_weight=None, stream=True):
     """The three of them checked, if they are arrays; data that streams is returned as it came."""
     if x is None:
         raise ValueError(f"Expected x of shape (batch, {', '.join(map(str, model.event_shape))}). Received: None.")
     if not is_array(x):
+        if not stream:
+            raise ValueError(f"Expected x as an array. Received: {type(x).__name__}. Streams go to `fit`.")
         return x, y, sample_weight
     x = check_data(model, x)
     y = check_condition(model, y, len(x))

@@ -57,7 +57,7 @@ class LatentModel(GenerativeModel):
         Raises:
             ValueError: data that `fit` would refuse.
         """
-        x, condition, _ = inputs.check_arrays(self, x, condition)
+        x, condition, _ = inputs.check_arrays(self, x, condition, stream=False)
         run = self._compiled("encode", lambda x, condition=None: self.code(self._event(x), condition))
         return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size, verbose)
 
@@ -73,7 +73,7 @@ class LatentModel(GenerativeModel):
 
     def reconstruct(self, x, condition=None, *, batch_size=None, verbose="auto"):
         """`decode(encode(x))`: numpy of the shape of x. Arguments as in `encode`."""
-        x, condition, _ = inputs.check_arrays(self, x, condition)
+        x, condition, _ = inputs.check_arrays(self, x, condition, stream=False)
         run = self._compiled("reconstruct", lambda x, condition=None: self._reconstruct(x, condition))
         return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size, verbose)
 

@@ -60,7 +60,7 @@ class Twins:
         """
         if self.likelihood is None:
             raise NotImplementedError(self._no_likelihood())
-        x, condition, _ = inputs.check_arrays(self, x, condition)
+        x, condition, _ = inputs.check_arrays(self, x, condition, stream=False)
         run = self._compiled("log_density", lambda x, condition=None: self.log_density(self._event(x), condition))
         return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size, verbose)
 

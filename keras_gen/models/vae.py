@@ -299,7 +299,7 @@ class VAE(LatentModel):
 
     def _estimate(self, method, x, condition, num_samples, seed, batch_size, verbose):
         """The numpy twin of `method(x, condition, keys, num_samples)`."""
-        x, condition, _ = inputs.check_arrays(self, x, condition)
+        x, condition, _ = inputs.check_arrays(self, x, condition, stream=False)
         num_samples = inputs.check_count(num_samples, "num_samples")
         run = self._compiled(
             f"{method}_{num_samples}",

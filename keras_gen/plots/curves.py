@@ -52,20 +52,21 @@ def history(history, path=None, *, names=None, title=None):
 
 def _names(curves):
     """Every name once, `loss` before the others, none for its validation alone if it was trained on too."""
-    names = [n for n in curves if n != "learning_rate" and not (n.startswith("val_") and n[4:] in curves)]
+    names = [n for n in curves if not n.startswith("learning_rate") and not (n.startswith("val_") and n[4:] in curves)]
     return sorted(names, key=lambda name: name not in ("loss", "val_loss"))
 
 
 def _draw(axes, name, curves):
     from matplotlib.ticker import MaxNLocator
 
+    name = name.removeprefix("val_")
     for key, label, color in ((name, "training", COLORS[0]), (f"val_{name}", "validation", COLORS[3])):
         values = curves.get(key, ())
         marker = "o" if len(values) == 1 else None
         if len(values):
             axes.plot(range(1, len(values) + 1), values, color=color, label=label, linewidth=1.6,
             marker=marker)
-    style(axes, name)
+    style(axes, name if name in curves else f"val_{name}")
     axes.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.set_xlabel("epoch", fontsize=9, color=INK)
