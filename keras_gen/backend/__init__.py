@@ -12,6 +12,7 @@ contract that each backend fulfils in a file of its own:
 | `no_grad(fn, *args)` | `fn(*args)` as constants |
 | `compile(fn, variables)` | `fn` compiled; each call reads the variables' current values and leaves no side effect |
 | `apply_gradients(optimizer, gradients)` | one optimizer step on the variables that the optimizer was built with |
+| `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.replicas` |
 | `Trainer` | the mixin that turns `train_on(data)`, `test_on(data)` and `predict_on(data)` into Keras's steps |
 
 Side effects of `fn` (moving averages, seeds, metrics) happen exactly once and survive the differentiation on every
@@ -22,6 +23,7 @@ an inner `keras.StatelessScope` that holds all current values, and hands the new
 import keras
 
 from keras_gen.backend.optimizer_group import OptimizerGroup
+from keras_gen.backend.replicas import agree, all_sum, block, processes, replicas, rows, share, summed
 
 if keras.config.backend() == "tensorflow":
     from keras_gen.backend.tensorflow import Trainer, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
@@ -38,11 +40,19 @@ else:
 __all__ = [
     "OptimizerGroup",
     "Trainer",
+    "agree",
+    "all_sum",
     "apply_gradients",
+    "block",
     "compile",
     "grad",
     "jvp",
     "no_grad",
+    "processes",
+    "replicas",
+    "rows",
+    "share",
+    "summed",
     "value_and_grad",
     "vjp",
 ]

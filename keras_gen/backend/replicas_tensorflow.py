@@ -1,0 +1,52 @@
+"""`keras_gen.backend.replicas` on TensorFlow: the replicas of `tf.distribute.MirroredStrategy`.
+
+Inside of `strategy.run` the replica context knows the others; outside of a strategy there is one replica.
+"""
+
+import contextlib
+
+import keras
+import tensorflow as tf
+
+
+def _context():
+    context = tf.distribute.get_replica_context()
+    return None if context is None or context.num_replicas_in_sync == 1 else context
+
+
+def replicas():
+    context = _context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def rows(n):
+    context = _context()
+    if context is None:
+        return 0, n
+    index = tf.cast(context.replica_id_in_sync_group, "int32")
+    own = tf.one_hot(index, context.num_replicas_in_sync) * tf.cast(n, "float32")
+    sizes = tf.cast(context.all_reduce(tf.distribute.ReduceOp.SUM, own), "int32")
+    return tf.reduce_sum(sizes[:index]), tf.reduce_sum(sizes)
+
+
+def all_sum(values):
+    context = _context()
+    return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def summed(variables):
+    if _context() is None or not variables:
+        return contextlib.nullcontext()
+    return keras.StatelessScope(list(zip(variables, all_sum([v.value for v in variables]), strict=True)))
+
+
+def processes():
+    return 0, 1
+
+
+def agree(number):
+    return number
+
+
+def share(variables):
+    """Nothing: there is one process."""

@@ -1,0 +1,109 @@
+"""`keras_gen.backend.replicas` on torch: the processes of `torch.distributed`.
+
+Keras 3.15 has no distribution of its own on torch. Where the user has called `torch.distributed.init_process_group`,
+each process is a replica: it reads its block of each global batch, and sums go through `all_reduce`. A list of tensors
+is summed as one vector a dtype. `rows` asks the others for their sizes, unless the step that is running found them all
+equal when it began (`begin_step`): then every draw of n rows is of n rows everywhere, since the program is the same.
+"""
+
+import contextlib
+
+import keras
+import torch
+import torch.distributed as dist
+
+_even = False
+
+
+def _initialized():
+    return dist.is_available() and dist.is_initialized()
+
+
+def processes():
+    return (dist.get_rank(), dist.get_world_size()) if _initialized() else (0, 1)
+
+
+def replicas():
+    return processes()[1]
+
+
+def _device():
+    """Where small numbers are exchanged: the host if the process group reaches it, without waiting for the device."""
+    return "cpu" if "cpu" in str(dist.get_backend_config()) else keras.ops.zeros(()).device
+
+
+def _sizes(n):
+    index, count = processes()
+    sizes = torch.zeros(count, dtype=torch.int64, device=_device())
+    sizes[index] = int(n)
+    dist.all_reduce(sizes)
+    return sizes.tolist()
+
+
+@contextlib.contextmanager
+def step(n):
+    """A step in which this process has `n` rows: notes whether all have as many."""
+    global _even
+    before, _even = _even, replicas() > 1 and len(set(_sizes(n))) == 1
+    try:
+        yield
+    finally:
+        _even = before
+
+
+def rows(n):
+    index, count = processes()
+    if count == 1:
+        return 0, n
+    if _even:
+        return index * int(n), count * int(n)
+    sizes = _sizes(n)
+    return sum(sizes[:index]), sum(sizes)
+
+
+class _AllSum(torch.autograd.Function):
+    """y = sum_r x_r, so dL/dx_r = sum_s dL_s/dy: the backward pass is the same sum."""
+
+    @staticmethod
+    def forward(context, x):
+        y = x.detach().clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(y)
+        return y
+
+    @staticmethod
+    def backward(context, gradient):
+        return _AllSum.apply(gradient)
+
+
+def all_sum(values):
+    if replicas() == 1:
+        return values
+    tensors = [torch.as_tensor(v) for v in keras.tree.flatten(values)]
+    sums = list(tensors)
+    for dtype in dict.fromkeys(t.dtype for t in tensors):
+        places = [i for i, t in enumerate(tensors) if t.dtype == dtype]
+        flat = _AllSum.apply(torch.cat([tensors[i].reshape(-1) for i in places]))
+        for i, part in zip(places, flat.split([tensors[i].numel() for i in places]), strict=True):
+            sums[i] = part.reshape(tensors[i].shape)
+    return keras.tree.pack_sequence_as(values, sums)
+
+
+def summed(variables):
+    if replicas() == 1 or not variables:
+        return contextlib.nullcontext()
+    with torch.no_grad():
+        return keras.StatelessScope(list(zip(variables, all_sum([v.value for v in variables]), strict=True)))
+
+
+def agree(number):
+    if replicas() == 1:
+        return number
+    box = [number]
+    dist.broadcast_object_list(box, device=torch.device(_device()))
+    return box[0]
+
+
+def share(variables):
+    if replicas() > 1:
+        for variable in variables:
+            dist.broadcast(variable.value.data, 0)
