@@ -12,6 +12,9 @@ contract that each backend fulfils in a file of its own:
 | `no_grad(fn, *args)` | `fn(*args)` as constants |
 | `compile(fn, variables)` | `fn` compiled; each call reads the variables' current values and leaves no side effect |
 | `apply_gradients(optimizer, gradients)` | one optimizer step on the variables that the optimizer was built with |
+| `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
+| `DataAdapter` | the base of what Keras's `fit` takes as data |
+| `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |
 | `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.replicas` |
 | `Trainer` | the mixin that turns `train_on(data)`, `test_on(data)` and `predict_on(data)` into Keras's steps |
 
@@ -21,11 +24,16 @@ an inner `keras.StatelessScope` that holds all current values, and hands the new
 """
 
 import keras
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
 from keras_gen.backend.optimizer_group import OptimizerGroup
+from keras_gen.backend.precision import check_dtype
 from keras_gen.backend.replicas import agree, all_sum, block, processes, replicas, rows, share, summed
 
+row_dataset = batch_dataset = None
+
 if keras.config.backend() == "tensorflow":
+    from keras_gen.backend.data import batch_dataset, row_dataset
     from keras_gen.backend.tensorflow import Trainer, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
 elif keras.config.backend() == "jax":
     from keras_gen.backend.jax import Trainer, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
@@ -38,18 +46,22 @@ else:
     )
 
 __all__ = [
+    "DataAdapter",
     "OptimizerGroup",
     "Trainer",
     "agree",
     "all_sum",
     "apply_gradients",
+    "batch_dataset",
     "block",
+    "check_dtype",
     "compile",
     "grad",
     "jvp",
     "no_grad",
     "processes",
     "replicas",
+    "row_dataset",
     "rows",
     "share",
     "summed",

@@ -73,10 +73,11 @@ class GenerativeModel(Fitting, Steps, Twins, Saving, backend.Trainer, keras.Mode
     """`"exact"`, `"bound"`, or None for a model without a likelihood."""
 
     event_dtype = "float32"
-    """Dtype in which `objective` receives x: `"float32"` (at least), or `"int32"` for tokens."""
+    """Dtype in which `objective` receives x: `"float32"` (or float64 under that policy), or `"int32"` for tokens."""
 
     def __init__(self, event_shape, num_classes=None, condition_shape=None, **kwargs):
         super().__init__(**kwargs)
+        backend.check_dtype(self.dtype_policy, type(self).__name__)
         if num_classes is not None and condition_shape is not None:
             raise ValueError(
                 "Expected `num_classes` (labels) or `condition_shape` (vectors, images), not both. "
@@ -89,9 +90,9 @@ class GenerativeModel(Fitting, Steps, Twins, Saving, backend.Trainer, keras.Mode
             self.condition_shape = _shape(condition_shape, "condition_shape")
         self.diagnostics = []
         self._compiled_functions = {}
-        self._epoch_open = False
-        self._train_means = Means(name="train_means")
-        self._test_means = Means(name="test_means")
+        self._run = None
+        self._train_means = Means(name="train_means", dtype=self.real_dtype)
+        self._test_means = Means(name="test_means", dtype=self.real_dtype)
 
     def __init_subclass__(cls, **kwargs):
         """After the constructor of a model's own class, what is still missing is built: never during `fit`."""
@@ -103,6 +104,7 @@ class GenerativeModel(Fitting, Steps, Twins, Saving, backend.Trainer, keras.Mode
             construct(self, *args, **kwargs)
             if type(self) is cls:
                 self.build()
+                self._check_dtypes()
 
         construct_and_build.__signature__ = inspect.signature(construct)  # Keras reads the arguments from it
         cls.__init__ = construct_and_build
@@ -148,8 +150,17 @@ class GenerativeModel(Fitting, Steps, Twins, Saving, backend.Trainer, keras.Mode
         if not self.built:
             self.built = True
             if type(self).objective is not GenerativeModel.objective:
-                x = ops.zeros((2, *self.event_shape), self.event_dtype)
+                x = self._event(ops.zeros((2, *self.event_shape), self.event_dtype))
                 self.objective(x, self._zero_condition(2), training=False)
+
+    def _check_dtypes(self):
+        for layer in self._flatten_layers(include_self=False):
+            backend.check_dtype(layer.dtype_policy, f"{type(layer).__name__} {layer.name!r}")
+
+    @property
+    def real_dtype(self):
+        """Dtype of losses, densities and data: float32, or float64 under that policy; never half precision."""
+        return keras.backend.result_type(self.variable_dtype, "float32")
 
     @property
     def conditional(self):
@@ -165,7 +176,7 @@ class GenerativeModel(Fitting, Steps, Twins, Saving, backend.Trainer, keras.Mode
     def _zero_condition(self, n):
         if not self.conditional:
             return None
-        return ops.zeros((n, *self.condition_shape), "int32" if self.num_classes is not None else "float32")
+        return ops.zeros((n, *self.condition_shape), "int32" if self.num_classes is not None else self.real_dtype)
 
     def _no_likelihood(self):
         return (

@@ -11,6 +11,8 @@ from keras import ops
 
 from keras_gen.models import inputs
 from keras_gen.models.players import optimizer_group, player_variables
+from keras_gen.models.run import Run
+from keras_gen.models.stream import make_stream
 
 _REFUSED = {
     "loss": "the model is its own loss: override `objective`",
@@ -18,17 +20,6 @@ _REFUSED = {
     "class_weight": "y is a condition, no target: weight examples by `sample_weight`",
     "weighted_metrics": "pass `metrics`; they receive sample_weight when there is one",
 }
-
-
-class _EpochEnd(keras.callbacks.Callback):
-    """Tells a model that an epoch begins and ends, before the user's callbacks hear of the end."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model._epoch_open = True
-        self.model.begin_epoch()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model._close_epoch()
 
 
 class Fitting:
@@ -103,6 +94,8 @@ class Fitting:
         shuffle=True,
         class_weight=None,
         sample_weight=None,
+        steps_per_epoch=None,
+        seed=None,
         **kwargs,
     ):
         """Train. As `keras.Model.fit`, where `y` is the condition of p(x given y).
@@ -112,7 +105,10 @@ class Fitting:
             y: condition: labels `(n,)`, or `(n, *condition_shape)`; None for a model without one.
             sample_weight: `(n,)`; the loss of example i is multiplied by its weight.
             validation_data: `x`, `(x, y)` or `(x, y, sample_weight)`, or what streams them.
-            batch_size, epochs, verbose, callbacks, validation_split, shuffle: as in Keras; others by name.
+            batch_size, epochs, verbose, callbacks, validation_split, shuffle, steps_per_epoch: as in Keras; others by
+                name.
+            seed: of the order of the data, a non-negative integer; None draws it from Python's generator, which
+                `keras.utils.set_random_seed` seeds. Batch s is a function of (seed, s), the same on every backend.
 
         Returns:
             `keras.callbacks.History`.
@@ -124,23 +120,28 @@ class Fitting:
         """
         if class_weight is not None:
             _refuse({"class_weight": class_weight})
-        x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
-        if validation_data is not None:
+        data = inputs.check_arrays(self, x, y, sample_weight)
+        if validation_split and validation_data is None:
+            data, validation_data = inputs.split_off(data, validation_split)
+        elif validation_data is not None:
             validation_data = self._check_tuple(validation_data)
         self._require_compiled()
-        return super().fit(
-            x=x,
-            y=y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=self._with_epoch_end(callbacks),
-            validation_split=validation_split,
-            validation_data=validation_data,
-            shuffle=shuffle and (inputs.is_array(x) or isinstance(x, keras.utils.PyDataset)),
-            sample_weight=sample_weight,
-            **kwargs,
-        )
+        stream = make_stream(data, batch_size, shuffle, steps_per_epoch, seed, self.real_dtype)
+        x, y, sample_weight = data if stream is None else (stream, None, None)
+        with Run(self, stream, steps_per_epoch) as run:
+            return super().fit(
+                x=x,
+                y=y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=_first(run, callbacks),
+                validation_data=validation_data,
+                shuffle=False,
+                sample_weight=sample_weight,
+                steps_per_epoch=steps_per_epoch if stream is None else None,
+                **kwargs,
+            )
 
     def _require_compiled(self):
         """A model that no optimizer moves needs no `compile`."""
@@ -151,13 +152,6 @@ class Fitting:
                 f"Expected {type(self).__name__} to be compiled. Received: a model without an optimizer. "
                 "Call `compile(optimizer)` before `fit` and `evaluate`."
             )
-
-    def _with_epoch_end(self, callbacks):
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(_EpochEnd())
-            return callbacks
-        listed = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-        return [_EpochEnd(), *listed]
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None, **kwargs
@@ -171,7 +165,7 @@ class Fitting:
             float where there is nothing but the loss).
         """
         if kwargs.get("_use_cached_eval_dataset"):  # `fit` validates: the steps of the epoch are over
-            self._close_epoch()
+            self._run.close_epoch()
         self._require_compiled()
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
@@ -216,3 +210,11 @@ def _refuse(arguments):
             raise TypeError(f"compile() got an unexpected keyword argument {name!r}")
         if value is not None:
             raise ValueError(f"Expected no `{name}`: {_REFUSED[name]}. Received: {name}={value!r}.")
+
+
+def _first(run, callbacks):
+    """The user's `callbacks` behind the model's own."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.callbacks.insert(0, run)
+        return callbacks
+    return [run, *(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else [])]

@@ -111,6 +111,26 @@ def check_arrays(model, x, y=None, sample_weight=None, stream=True):
     return x, y, sample_weight
 
 
+def split_off(data, fraction):
+    """The arrays of `data` without their last `fraction` of rows, and those rows, as Keras splits for validation."""
+    if not is_array(data[0]):
+        raise ValueError(
+            "Expected arrays with `validation_split`: a stream cannot be cut in two. "
+            f"Received: {type(data[0]).__name__}. Pass `validation_data`."
+        )
+    size = len(data[0])
+    cut = int(size * (1.0 - fraction))
+    if not 0 < cut < size:
+        raise ValueError(
+            f"Expected `validation_split` in (0, 1) that leaves examples on both sides. Received: {fraction} of {size}."
+        )
+    return tuple(_part(a, None, cut) for a in data), tuple(_part(a, cut, None) for a in data)
+
+
+def _part(array, start, stop):
+    return None if array is None else array[start:stop]
+
+
 def check_count(n, name):
     """`n` as a positive int."""
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:

@@ -53,12 +53,14 @@ class Steps:
             return optimizer.scale_loss(terms["loss"]), terms
 
         (_, terms), gradients = backend.value_and_grad(loss, optimizer._trainable_variables, has_aux=True)
+        terms, gradients = backend.all_sum((terms, gradients))
         backend.apply_gradients(optimizer, gradients)
         return {_log_name(name, player): value for name, value in terms.items()}
 
     def split(self, batch, parts):
         """`batch` in `parts` of fresh examples, equal in size to within one: part k takes examples k, k + parts, ...
 
+        Examples are counted through the global batch, so that the parts are the same however many replicas share it.
         A batch of fewer examples than parts is an error; where its size is only known at run time (a compiled step on
         TensorFlow), its parts share examples instead: the mean over none would be NaN.
         """
@@ -140,12 +142,7 @@ class Steps:
         losses = [
             loss for layer in player_layers(self.players[player or self.optimizer.players[0]]) for loss in layer.losses
         ]
-        return [_float32(ops.sum(loss)) for loss in losses]
-
-    def _close_epoch(self):
-        if self._epoch_open:
-            self._epoch_open = False
-            self.end_epoch()
+        return [ops.cast(ops.sum(loss), self.real_dtype) for loss in losses]
 
 
 def _rows(size, k, parts):
@@ -155,24 +152,24 @@ def _rows(size, k, parts):
 
 
 def _mean_terms(terms, sample_weight):
-    """Each term's mean over the batch in float32; the loss weighted by `sample_weight`."""
+    """Each term's mean over the batch in float32 at least; the loss weighted by `sample_weight`."""
     terms = dict(terms) if isinstance(terms, dict) else {"loss": terms}
     if sample_weight is not None:
-        terms["loss"] = _float32(terms["loss"]) * _float32(sample_weight)
+        loss = _wide(terms["loss"])
+        terms["loss"] = loss * ops.cast(sample_weight, loss.dtype)
     return {name: _mean(value) for name, value in terms.items()}
 
 
 def _mean(value):
-    """The mean over the batch in float32; a scalar is one already."""
-    value = _float32(value)
+    """The mean over the batch in float32 at least; a scalar is one already."""
+    value = _wide(value)
     return ops.mean(value) if len(value.shape) else value
 
 
-def _float32(value):
-    """`value` in float32; a tensor that is so already costs no operation, which on torch take their time."""
-    if ops.is_tensor(value) and keras.backend.standardize_dtype(value.dtype) == "float32":
-        return value
-    return ops.cast(value, "float32")
+def _wide(value):
+    """`value` in float32, or float64 if it is that; what is wide already costs no operation, which torch would feel."""
+    dtype = keras.backend.standardize_dtype(value.dtype) if ops.is_tensor(value) else None
+    return value if dtype in ("float32", "float64") else ops.cast(value, "float32")
 
 
 def _log_name(name, player):
