@@ -61,6 +61,8 @@ import math
 import numpy as np
 from keras import backend, ops
 
+from keras_gen.backend import check_dtype
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
 _ELEMENTS, _FOLD_IN, _SPLIT, _KEYS = range(4)
@@ -461,6 +463,7 @@ def _checked_dtype(dtype):
             f"`dtype` expected a floating dtype. Received: dtype={dtype!r}. Use 'float32', 'float16' or "
             "'bfloat16'; `bits` and `integers` give ints."
         )
+    check_dtype(name, "`keras_gen.random`")
     return name
 
 

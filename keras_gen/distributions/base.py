@@ -13,6 +13,7 @@ A subclass writes the templates `_log_density` and `_generate`, and where they e
 `_entropy`; this base checks shapes, refuses a condition, casts to float32 at least and sums.
 """
 
+import copy
 import numbers
 
 import numpy as np
@@ -140,12 +141,14 @@ class Distribution:
             condition: must be `None`; it is there because models share this signature.
 
         Returns:
-            Tensor `(batch,)`, nats, in float32 at least.
+            Tensor `(batch,)`, nats, in float32, or in float64 if the parameters or the tensor x are of it.
 
         Raises:
             ValueError: for a condition, or an `x` of another event shape.
         """
         self._refuse(condition)
+        if self.dtype != working_dtype((x, *self.parameters.values())):
+            return self.cast("float64").log_density(x)
         x = as_tensor(x, self.event_dtype or self.dtype)
         self._check_event("log_density", tuple(x.shape))
         value = self._log_density(x)
@@ -191,6 +194,15 @@ class Distribution:
             )
 
     # Shapes ---------------------------------------------------------------------------------------------
+
+    def cast(self, dtype):
+        """The same distribution with its parameters in `dtype`, "float32" or "float64"."""
+        if dtype == self.dtype:
+            return self
+        other = copy.copy(self)
+        other.dtype = dtype
+        other.parameters = {name: as_tensor(value, dtype) for name, value in self.parameters.items()}
+        return other
 
     def full_shape(self):
         """`(batch, *event_shape)`, or `event_shape` where the parameters have no batch axis."""

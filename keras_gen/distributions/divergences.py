@@ -14,6 +14,7 @@ With r = s_q / s_p the ratio of scales and d = (m_q - m_p) / s_p the distance of
 A factorising pair gives one term per element of the event, the KL per latent dimension.
 """
 
+import keras
 from keras import ops
 
 from keras_gen import random
@@ -79,7 +80,7 @@ def kl_divergence(q, p, reduce=True):
 
     Returns:
         Tensor `(batch,)`, or `(batch, *event_shape)` with `reduce=False`; no batch axis where neither has
-        one. Nats.
+        one. Nats, in the wider of their dtypes.
 
     Raises:
         ValueError: where the pair has no closed form (use `monte_carlo_kl`), the event shapes differ, or
@@ -105,6 +106,8 @@ def kl_divergence(q, p, reduce=True):
         raise ValueError(
             f"Expected two distributions of one event shape. Received: {q.event_shape} and {p.event_shape}."
         )
+    dtype = keras.backend.result_type(q.dtype, p.dtype)
+    q, p = q.cast(dtype), p.cast(dtype)
     joint = max(q.joint_axes, p.joint_axes)
     if joint and not reduce:
         raise ValueError(

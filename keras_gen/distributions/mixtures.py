@@ -64,6 +64,12 @@ class Mixture(Distribution):
     def _aligned_shape(self, name, shape):
         return shape[:-1] + (1,) * self._event_rank
 
+    def cast(self, dtype):
+        """The same mixture with its parameters, and those of its components, in `dtype`."""
+        other = super().cast(dtype)
+        other.component = self.component.cast(dtype)
+        return other
+
     @property
     def support(self):
         """That of the components."""

@@ -14,6 +14,7 @@ import math
 import keras
 from keras import ops
 
+from keras_gen.backend import check_dtype
 from keras_gen.layers.shapes import as_shape, positive_int
 
 
@@ -51,6 +52,7 @@ class ConditionEncoder(keras.layers.Layer):
 
     def __init__(self, num_classes=None, condition_shape=None, embedding_size=None, flatten=True, **kwargs):
         super().__init__(**kwargs)
+        check_dtype(self.dtype_policy, type(self).__name__)
         if (num_classes is None) == (condition_shape is None):
             raise ValueError(
                 "ConditionEncoder expects either `num_classes` (labels) or `condition_shape` (arrays). "

@@ -18,6 +18,7 @@ import keras
 from keras import ops
 
 from keras_gen import distributions
+from keras_gen.backend import check_dtype
 from keras_gen.layers.embeddings import ConditionEncoder
 from keras_gen.layers.heads import NormalHead
 from keras_gen.layers.heads.continuous import LOG_SCALE_CAP
@@ -58,6 +59,7 @@ class LearnedMixturePrior(keras.layers.Layer):
 
     def __init__(self, event_shape, components=10, seed=None, **kwargs):
         super().__init__(**{"autocast": False, **kwargs})
+        check_dtype(self.dtype_policy, type(self).__name__)
         self.event_shape = as_shape(event_shape, "event_shape")
         self.components = positive_int(components, "components")
         self.seed = seed
@@ -150,6 +152,7 @@ class ConditionalNormalPrior(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_dtype(self.dtype_policy, type(self).__name__)
         self.event_shape = as_shape(event_shape, "event_shape")
         self.units = as_shape(units, "units")
         self.activation = keras.activations.get(activation)

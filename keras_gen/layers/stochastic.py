@@ -10,6 +10,8 @@ so that a gradient passes through the draw into m and v, the noise standing stil
 import keras
 from keras import ops
 
+from keras_gen.backend import check_dtype
+
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class Sampling(keras.layers.Layer):
@@ -44,6 +46,7 @@ class Sampling(keras.layers.Layer):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**{"autocast": False, **kwargs})
+        check_dtype(self.dtype_policy, type(self).__name__)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 

@@ -38,18 +38,18 @@ class LatentUse(keras.metrics.Metric):
     def __init__(self, latent_dim, per_dimension=False, threshold=0.01, name="latent_use", dtype="float32"):
         super().__init__(name=name, dtype=dtype)
         self.latent_dim, self.per_dimension, self.threshold = latent_dim, per_dimension, threshold
-        self.sums = self.add_variable((3, latent_dim), initializer="zeros", dtype="float32", name="sums")
-        self.count = self.add_variable((), initializer="zeros", dtype="float32", name="count")
+        self.sums = self.add_variable((3, latent_dim), initializer="zeros", dtype=self.dtype, name="sums")
+        self.count = self.add_variable((), initializer="zeros", dtype=self.dtype, name="count")
 
     def update_state(self, mean, kl=None):
         """Add posterior means `(batch, latent_dim)` and KLs per dimension, of the same shape.
 
         Without a KL that is known per dimension, None: units are counted, and `kl_per_dimension` gives NaN.
         """
-        mean = ops.cast(mean, "float32")
-        kl = ops.full_like(mean, float("nan")) if kl is None else ops.cast(kl, "float32")
+        mean = ops.cast(mean, self.dtype)
+        kl = ops.full_like(mean, float("nan")) if kl is None else ops.cast(kl, self.dtype)
         self.sums.assign(self.sums + ops.stack([ops.sum(v, axis=0) for v in (mean, mean * mean, kl)]))
-        self.count.assign(self.count + ops.cast(ops.shape(mean)[0], "float32"))
+        self.count.assign(self.count + ops.cast(ops.shape(mean)[0], self.dtype))
 
     def _moments(self):
         return self.sums.value / ops.maximum(self.count.value, 1.0)
@@ -61,7 +61,7 @@ class LatentUse(keras.metrics.Metric):
     def result(self):
         """Dict: `active_units`, and `kl_j` for each dimension if `per_dimension`."""
         mean, square, kl = ops.unstack(self._moments(), 3)
-        logs = {"active_units": ops.sum(ops.cast(square - mean * mean > self.threshold, "float32"))}
+        logs = {"active_units": ops.sum(ops.cast(square - mean * mean > self.threshold, self.dtype))}
         if self.per_dimension:
             logs.update({f"kl_{j}": kl[j] for j in range(self.latent_dim)})
         return logs

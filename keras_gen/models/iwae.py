@@ -8,6 +8,8 @@ With w_k = p(x given z_k) p(z_k) / q(z_k given x) and z_k ~ q(z given x), Jensen
 (eq. 14), which is what differentiating the logarithm of the sum gives.
 """
 
+import math
+
 import keras
 from keras import ops
 
@@ -63,7 +65,7 @@ class IWAE(VAE):
         log_w = self.observation(z, conditions, training).log_density(tiled(x, self.num_samples))
         log_w = log_w + self.prior_distribution().log_density(z, *self._prior_arguments(conditions))
         log_w = ops.reshape(log_w - q.log_density(z), (self.num_samples, -1))
-        bound = ops.logsumexp(log_w, axis=0) - ops.log(float(self.num_samples))
+        bound = ops.logsumexp(log_w, axis=0) - math.log(self.num_samples)
         return {"loss": -bound} if training else {"loss": -bound, "nll": -bound}
 
     def get_config(self):

@@ -63,7 +63,7 @@ class LatentModel(GenerativeModel):
 
     def decode(self, z, condition=None, *, batch_size=None, verbose="auto"):
         """Expected data of codes: `(n, latent_dim)` -> numpy `(n, *event_shape)`. Arguments as in `encode`."""
-        z = inputs.to_numpy(z, "z").astype("float32")
+        z = inputs.to_numpy(z, "z").astype(self.real_dtype)
         inputs.check_shape(z.shape, (self.latent_dim,), "z")
         inputs.check_finite(z, "z")
         inputs.check_count(len(z), "len(z)")
@@ -100,7 +100,7 @@ class LatentModel(GenerativeModel):
         ends = [self.encode(end, condition, batch_size=batch_size, verbose=verbose) for end in (a, b)]
         if len(ends[0]) != len(ends[1]):
             raise ValueError(f"Expected as many a as b. Received: {len(ends[0])} and {len(ends[1])}.")
-        t = np.linspace(0.0, 1.0, steps, dtype="float32")[None, :, None]
+        t = np.linspace(0.0, 1.0, steps, dtype=self.real_dtype)[None, :, None]
         line = (1.0 - t) * ends[0][:, None] + t * ends[1][:, None]
         if condition is not None:
             condition = np.repeat(inputs.to_numpy(condition, "condition"), steps, axis=0)

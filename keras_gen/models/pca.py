@@ -73,7 +73,9 @@ class PCA(LatentModel):
         self.scatter = self._state((d, d), "scatter")
 
     def _state(self, shape, name):
-        return self.add_weight(shape=shape, initializer="zeros", trainable=False, autocast=False, name=name)
+        return self.add_weight(
+            shape=shape, initializer="zeros", dtype=self.real_dtype, trainable=False, autocast=False, name=name
+        )
 
     @property
     def players(self):
@@ -96,7 +98,7 @@ class PCA(LatentModel):
         self.scatter.assign(self.scatter + within + delta[:, None] * delta[None, :] * (self.count * part))
         self.running_mean.assign(self.running_mean + delta * part)
         self.count.assign(total)
-        self.examples.assign(self.examples + ops.sum(ops.cast(weight > 0, "float32")))
+        self.examples.assign(self.examples + ops.sum(ops.cast(weight > 0, self.real_dtype)))
         return {"total_variance": ops.sum(ops.square(x - self.running_mean), axis=-1)}
 
     def begin_epoch(self):
@@ -118,8 +120,8 @@ class PCA(LatentModel):
 
     def _solve(self, eigenvalues, vectors):
         q = self.latent_dim
-        self.components.assign(vectors[:, :q].astype("float32"))
-        self.eigenvalues.assign(np.maximum(eigenvalues[:q], 0.0).astype("float32"))
+        self.components.assign(vectors[:, :q].astype(self.real_dtype))
+        self.eigenvalues.assign(np.maximum(eigenvalues[:q], 0.0).astype(self.real_dtype))
 
     def _coordinates(self, x):
         """y = U^T (x - mu), `(batch, q)`."""
@@ -133,13 +135,13 @@ class PCA(LatentModel):
         return self._coordinates(x)
 
     def decoded(self, z, condition=None):
-        return self._event_of(ops.cast(z, "float32"))
+        return self._event_of(ops.cast(z, self.real_dtype))
 
     def objective(self, x, condition=None, training=False):
         return {"loss": ops.sum(ops.square(flatten(x - self.decoded(self.code(x)))), axis=-1)}
 
     def generate(self, keys, condition=None, temperature=1.0):
-        z = random.normal(keys, (self.latent_dim,)) * temperature
+        z = random.normal(keys, (self.latent_dim,), self.real_dtype) * ops.cast(temperature, self.real_dtype)
         return self._event_of(z * ops.sqrt(self.eigenvalues))
 
 
@@ -182,12 +184,12 @@ class ProbabilisticPCA(PCA):
         super().__init__(event_shape, latent_dim, **kwargs)
         self.variance = self._state((), "variance")
         self.variance.assign(1.0)
-        self.eigenvalues.assign(np.full((self.latent_dim,), 1.0, "float32"))
+        self.eigenvalues.assign(np.ones((self.latent_dim,)))
 
     def _solve(self, eigenvalues, vectors):
         eigenvalues = np.maximum(eigenvalues, self.minimum_variance)
         super()._solve(eigenvalues, vectors)
-        self.variance.assign(np.float32(eigenvalues[self.latent_dim :].mean()))
+        self.variance.assign(eigenvalues[self.latent_dim :].mean())
 
     def _loading(self):
         """Diagonal of (Lambda_q - sigma^2 I)^(1/2)."""
@@ -197,12 +199,13 @@ class ProbabilisticPCA(PCA):
         return self._coordinates(x) * self._loading() / self.eigenvalues
 
     def decoded(self, z, condition=None):
-        return self._event_of(ops.cast(z, "float32") * self._loading())
+        return self._event_of(ops.cast(z, self.real_dtype) * self._loading())
 
     def generate(self, keys, condition=None, temperature=1.0):
         keys_z, keys_x = random.split(keys, 2)
-        x = self.decoded(random.normal(keys_z, (self.latent_dim,)) * temperature)
-        return x + ops.sqrt(self.variance) * temperature * random.normal(keys_x, self.event_shape)
+        temperature = ops.cast(temperature, self.real_dtype)
+        x = self.decoded(random.normal(keys_z, (self.latent_dim,), self.real_dtype) * temperature)
+        return x + ops.sqrt(self.variance) * temperature * random.normal(keys_x, self.event_shape, self.real_dtype)
 
     def log_density(self, x, condition=None):
         y = self._coordinates(x)

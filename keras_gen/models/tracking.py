@@ -19,6 +19,7 @@ class Means(keras.metrics.Metric):
 
     Args:
         capacity: most names, default 64.
+        name, dtype: as in `keras.metrics.Metric`; default float32.
 
     Raises:
         ValueError: more than `capacity` names.
@@ -28,17 +29,17 @@ class Means(keras.metrics.Metric):
         super().__init__(name=name, dtype=dtype)
         self.capacity = capacity
         self.names = []
-        self.sums = self.add_variable((2 * capacity,), initializer="zeros", dtype="float32", name="sums")
+        self.sums = self.add_variable((2 * capacity,), initializer="zeros", dtype=self.dtype, name="sums")
 
     def update_state(self, values, count):
         """Add the scalars in the dict `values`, each a mean over `count` examples."""
         self._register(values)
         if not self.names:
             return
-        scalars = ops.cast(ops.stack([values.get(name, 0.0) for name in self.names]), "float32")
-        rest = np.zeros(2 * self.capacity - len(self.names), "float32")
+        scalars = ops.cast(ops.stack([values.get(name, 0.0) for name in self.names]), self.dtype)
+        rest = np.zeros(2 * self.capacity - len(self.names), self.dtype)
         rest[[self.names.index(name) - len(self.names) + self.capacity for name in values]] = 1.0
-        count = float(count) if isinstance(count, int) else ops.cast(count, "float32")
+        count = float(count) if isinstance(count, int) else ops.cast(count, self.dtype)
         self.sums.assign_add(count * ops.concatenate([scalars, rest]))
 
     def _register(self, values):

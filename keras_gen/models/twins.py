@@ -5,7 +5,6 @@
 they first give the variables the state of a running epoch.
 """
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -66,9 +65,7 @@ class Twins:
 
     def _event(self, x):
         """x in the dtype of the objective: integers for tokens, else float32 at least, whatever the policy."""
-        if self.event_dtype != "float32":
-            return ops.cast(x, self.event_dtype)
-        return ops.cast(x, keras.backend.result_type(self.variable_dtype, "float32"))
+        return ops.cast(x, self.real_dtype if self.event_dtype == "float32" else self.event_dtype)
 
     def _compiled(self, name, fn):
         """`fn`, of tensors by name, compiled once under `name`; it reads the model's current variables."""

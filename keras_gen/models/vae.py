@@ -24,10 +24,10 @@ The evidence itself is estimated by importance sampling (Burda et al. 2016, eq. 
 whose expectation is a lower bound that rises with K; K = 1 is (1).
 """
 
+import math
 import numbers
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_gen import layers, networks, random
@@ -121,7 +121,7 @@ class VAE(LatentModel):
                 num_classes, condition_shape, flatten=False, dtype=self.dtype_policy
             )
         self.prior = prior
-        self._standard_normal = Normal(np.zeros((self.latent_dim,), "float32"), 1.0, event_shape=(self.latent_dim,))
+        self._standard_normal = Normal(ops.zeros((self.latent_dim,), self.real_dtype), 1.0, event_shape=(self.latent_dim,))
         self.free_bits = _not_negative(free_bits, "free_bits")
         self.skip, self.sample_observation = bool(skip), bool(sample_observation)
         self.kl_per_dimension, self.seed = bool(kl_per_dimension), seed
@@ -131,7 +131,7 @@ class VAE(LatentModel):
         self.beta = self.add_weight(shape=(), initializer=constant, trainable=False, autocast=False, name="beta")
         self.noise = keras.random.SeedGenerator(seed)
         self.test_noise = keras.random.SeedGenerator(seed)
-        self.diagnostics = [LatentUse(self.latent_dim, self.kl_per_dimension)]
+        self.diagnostics = [LatentUse(self.latent_dim, self.kl_per_dimension, dtype=self.real_dtype)]
         self._build_arguments = {"likelihood": likelihood, "posterior": posterior, "posterior_scale": posterior_scale}
 
     def _posterior_head(self, posterior, scale):
@@ -170,7 +170,10 @@ class VAE(LatentModel):
     # Training.
 
     def draw(self, q, training=False):
-        """A reparameterised draw of `q`. Evaluation has noise of its own, so that it never changes training."""
+        """A reparameterised draw of `q`. Evaluation has noise of its own, so that it never changes training.
+
+        The noise is drawn in float32 whatever the policy: it is the same in all of them.
+        """
         if not getattr(q, "reparameterized", True):
             raise ValueError(
                 "Expected a posterior whose draws are differentiable in its parameters, such as 'normal' or "
@@ -179,7 +182,8 @@ class VAE(LatentModel):
         seed = self.noise if training else self.test_noise
         shape = (ops.shape(q.mean())[0], self.latent_dim)
         if isinstance(q, Normal):
-            return q.mean() + q.scale * keras.random.normal(shape, seed=seed, dtype="float32")
+            noise = keras.random.normal(shape, seed=seed, dtype="float32")
+            return q.mean() + q.scale * ops.cast(noise, q.dtype)
         return q.generate(_random_keys(shape[0], seed))
 
     def kl(self, q, z, condition=None):
@@ -201,7 +205,7 @@ class VAE(LatentModel):
         self._check_per_dimension(kl)
         self.diagnostics[0].update_state(q.mean(), kl if len(kl.shape) == 2 else None)
         total = self._total(kl)
-        loss = reconstruction + ops.cast(self.beta, "float32") * self._total(self._freed(kl))
+        loss = reconstruction + ops.cast(self.beta, self.real_dtype) * self._total(self._freed(kl))
         terms = {"loss": loss, "reconstruction": reconstruction, "kl": total}
         return terms if training else {**terms, "nll": reconstruction + total}
 
@@ -224,7 +228,7 @@ class VAE(LatentModel):
 
     def update(self, batch):
         if self.beta_schedule is not None:
-            self.beta.assign(ops.cast(self.beta_schedule(self.optimizer.iterations), "float32"))
+            self.beta.assign(ops.cast(self.beta_schedule(self.optimizer.iterations), self.beta.dtype))
         return super().update(batch)
 
     # The contract.
@@ -260,9 +264,9 @@ class VAE(LatentModel):
                 log_w = ops.where(inside[:, None], log_w, -ops.full_like(log_w, 1e38))
             return ops.logaddexp(total, ops.logsumexp(log_w, axis=0))
 
-        start = ops.full((n,), -1e38, dtype="float32")
+        start = ops.full((n,), -1e38, dtype=self.real_dtype)
         total = body(0, start) if chunks == 1 else ops.fori_loop(0, chunks, body, start)
-        return total - ops.log(ops.cast(num_samples, "float32"))
+        return total - math.log(num_samples)
 
     def log_weights(self, x, condition, features, keys, first, count):
         """log w_k of (4) for k = first, ..., first + count - 1: tensor `(count, batch)`."""
@@ -315,7 +319,7 @@ class VAE(LatentModel):
         def body(k, total):
             return total + self.log_weights(x, condition, features, keys, k, 1)[0]
 
-        total = ops.fori_loop(0, num_samples, body, ops.zeros((ops.shape(x)[0],), "float32"))
+        total = ops.fori_loop(0, num_samples, body, ops.zeros((ops.shape(x)[0],), self.real_dtype))
         return total / num_samples
 
     def get_config(self):

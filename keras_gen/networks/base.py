@@ -12,6 +12,8 @@ import numbers
 import keras
 import numpy as np
 
+from keras_gen.backend import check_dtype
+
 NORMALIZATIONS = {
     None: None,
     "batch": keras.layers.BatchNormalization,
@@ -43,6 +45,7 @@ class Network(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        check_dtype(self.dtype_policy, type(self).__name__)
         if normalization not in NORMALIZATIONS:
             raise ValueError(
                 f"Expected `normalization` as None, 'batch' or 'layer'. Received: {normalization!r}."

@@ -16,6 +16,7 @@ import math
 import keras
 from keras import ops
 
+from keras_gen.backend import check_dtype
 from keras_gen.layers.shapes import as_shape
 
 
@@ -39,11 +40,12 @@ class DistributionHead(keras.layers.Layer):
         Tensor `(batch, *raw_shape())`, float32 at least.
 
     Raises:
-        ValueError: for an event shape that holds no positive integers.
+        ValueError: for an event shape that holds no positive integers; on JAX, for a float64 policy without x64.
     """
 
     def __init__(self, event_shape, kernel_initializer="glorot_uniform", bias_initializer="zeros", **kwargs):
         super().__init__(**{"autocast": False, **kwargs})
+        check_dtype(self.dtype_policy, type(self).__name__)
         self.event_shape = as_shape(event_shape, "event_shape")
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)

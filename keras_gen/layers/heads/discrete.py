@@ -109,7 +109,8 @@ class _GridHead(DistributionHead):
 
     def _log_scales(self, a, components=1):
         floor = FLOOR_IN_BINS * 2 * self.half_width / (self.bins - 1)
-        return ops.logaddexp(a + math.log(self.half_width / components), math.log(floor))
+        log_floor = ops.convert_to_tensor(math.log(floor), a.dtype)
+        return ops.logaddexp(a + math.log(self.half_width / components), log_floor)
 
     def get_config(self):
         return {**super().get_config(), **self.grid()}
