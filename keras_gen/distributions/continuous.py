@@ -22,6 +22,7 @@ from keras import ops
 
 from keras_gen import random
 from keras_gen.distributions.base import Distribution
+from keras_gen.distributions.shapes import softplus
 
 EULER_GAMMA = 0.5772156649015329
 
@@ -168,7 +169,7 @@ class Logistic(LocationScale):
     """
 
     def _standard_log_density(self, z):
-        return -ops.softplus(z) - ops.softplus(-z)
+        return -softplus(z) - softplus(-z)
 
     def _standard_noise(self, keys):
         return logistic_noise(keys, self.event_shape)

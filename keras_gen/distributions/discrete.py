@@ -29,6 +29,7 @@ from keras import ops
 from keras_gen import random
 from keras_gen.distributions.base import Distribution
 from keras_gen.distributions.continuous import logistic_noise
+from keras_gen.distributions.shapes import softplus
 
 FLOOR = -1e30  # stands for log 0 where it is multiplied by a probability of 0
 SMALLEST = 1e-30  # floor of a relaxed probability under a logarithm
@@ -70,14 +71,14 @@ class Bernoulli(Distribution):
         return self.parameters["logits"]
 
     def _log_density(self, x):
-        return x * self.logits - ops.softplus(self.logits)
+        return x * self.logits - softplus(self.logits)
 
     def _generate(self, keys, temperature):
         noise = ops.cast(logistic_noise(keys, self.event_shape), self.dtype)
         return ops.cast(self.logits + temperature * noise > 0, self.dtype)
 
     def _entropy(self):
-        return ops.softplus(self.logits) - self.logits * ops.sigmoid(self.logits)
+        return softplus(self.logits) - self.logits * ops.sigmoid(self.logits)
 
     def mean(self):
         """`sigmoid(logits)`, the probability of a one."""

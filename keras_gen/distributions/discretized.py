@@ -24,6 +24,7 @@ from keras import ops
 from keras_gen import random
 from keras_gen.distributions.base import Distribution
 from keras_gen.distributions.continuous import logistic_noise
+from keras_gen.distributions.shapes import softplus
 
 WIDEST = 40.0  # log w is held to |log w| <= 40 or 80: a bin of e^40 scales is a point mass
 FARTHEST = 1e30  # edges are held within it, or an infinite one would meet a zero gradient
@@ -74,8 +75,8 @@ class _Grid(Distribution):
         a = ops.clip((k - 0.5 - m) * w, -FARTHEST, FARTHEST)
         b = ops.clip((k + 0.5 - m) * w, -FARTHEST, FARTHEST)
         first, last = k < 0.5, k > self.bins - 1.5
-        below = ops.where(first, 0.0, -ops.softplus(a))  # log sigmoid(-a)
-        above = ops.where(last, 0.0, -ops.softplus(-b))  # log sigmoid(b)
+        below = ops.where(first, 0.0, -softplus(a))  # log sigmoid(-a)
+        above = ops.where(last, 0.0, -softplus(-b))  # log sigmoid(b)
         return below + above + ops.where(ops.logical_or(first, last), 0.0, log1mexp(log_w))
 
     def _draw(self, noise, mean, log_scale):
@@ -95,7 +96,7 @@ class _Grid(Distribution):
         c = (self.bins - 1) * w
         u, v = m * w, (m - (self.bins - 1)) * w
         near = ops.log1p(ops.sigmoid(v) * ops.expm1(ops.where(c < 1, c, 1.0)))
-        return self._to_value(ops.where(c < 1, near, ops.softplus(u) - ops.softplus(v)) / w)
+        return self._to_value(ops.where(c < 1, near, softplus(u) - softplus(v)) / w)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")

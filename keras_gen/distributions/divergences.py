@@ -21,6 +21,7 @@ from keras_gen import random
 from keras_gen.distributions.continuous import Laplace, Normal, Uniform
 from keras_gen.distributions.discrete import FLOOR, Bernoulli, Categorical, OneHotCategorical
 from keras_gen.distributions.multivariate import MultivariateNormal
+from keras_gen.distributions.shapes import softplus
 
 _CLOSED_FORMS = {}
 
@@ -197,7 +198,7 @@ def _uniform(q, p):
 @register_kl(Bernoulli, Bernoulli)
 def _bernoulli(q, p):
     a, b = q.logits, p.logits
-    return ops.sigmoid(a) * (a - b) - ops.softplus(a) + ops.softplus(b)
+    return ops.sigmoid(a) * (a - b) - softplus(a) + softplus(b)
 
 
 @register_kl(Categorical, Categorical)

@@ -121,7 +121,8 @@ class VAE(LatentModel):
                 num_classes, condition_shape, flatten=False, dtype=self.dtype_policy
             )
         self.prior = prior
-        self._standard_normal = Normal(ops.zeros((self.latent_dim,), self.real_dtype), 1.0, event_shape=(self.latent_dim,))
+        origin = ops.zeros((self.latent_dim,), self.real_dtype)
+        self._standard_normal = Normal(origin, 1.0, event_shape=(self.latent_dim,))
         self.free_bits = _not_negative(free_bits, "free_bits")
         self.skip, self.sample_observation = bool(skip), bool(sample_observation)
         self.kl_per_dimension, self.seed = bool(kl_per_dimension), seed
