@@ -96,10 +96,10 @@ def test_players_are_sorted_and_optimizers_unwrapped_and_named():
 
 
 def test_variables_are_those_of_all():
-    """The group's variables are each player's once and one counter, never a weight (donated twice on JAX)."""
+    """The group's: each player's once, one counter, the record of losses; never a weight (donated twice on JAX)."""
     model = duel(adam(), adam())
     ids = [id(v) for v in model.optimizer.variables]
-    assert len(ids) == len(set(ids)) == 1 + sum(len(o.variables) for o in model.optimizer.optimizers)
+    assert len(ids) == len(set(ids)) == 2 + sum(len(o.variables) for o in model.optimizer.optimizers)
     assert {id(v) for o in model.optimizer.optimizers for v in o.variables} < set(ids)
     assert not set(ids) & {id(v) for v in model.trainable_variables}
 
@@ -331,9 +331,9 @@ def scaled(model, player):
 
 @pytest.fixture(scope="module")
 def half():
-    """A duel in mixed_float16, whose player alpha overflows in the first step (its pull is beyond float32)."""
+    """A duel in mixed_float16, whose player alpha overflows in the first step (its scaled loss is beyond float32)."""
     keras.utils.set_random_seed(0)
-    model = duel(zeta=sgd(0.1), alpha=sgd(0.1), dtype="mixed_float16", pull=1e38)
+    model = duel(zeta=sgd(0.1), alpha=sgd(0.1), dtype="mixed_float16", pull=1e36)
     model.fit(X, batch_size=8, epochs=1, verbose=0)
     return model
 

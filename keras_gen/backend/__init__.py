@@ -11,7 +11,7 @@ contract that each backend fulfils in a file of its own:
 | `jvp(fn, x, tangent)` | `fn(x)` and the product J tangent |
 | `no_grad(fn, *args)` | `fn(*args)` as constants |
 | `compile(fn, variables)` | `fn` compiled; each call reads the variables' current values and leaves no side effect |
-| `apply_gradients(optimizer, gradients)` | one optimizer step on the variables that the optimizer was built with |
+| `apply_gradients(optimizer, gradients, good)` | one step of the optimizer on its variables; none if `good` is false |
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
 | `DataAdapter` | the base of what Keras's `fit` takes as data |
 | `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |

@@ -121,14 +121,16 @@ def compile(fn, variables=()):
     return lambda *args: run([v.value for v in listed()], *args)
 
 
-def apply_gradients(optimizer, gradients):
-    """One step of `optimizer` on the variables that it was built with.
+def apply_gradients(optimizer, gradients, good=None):
+    """One step of `optimizer` on the variables that it was built with; none where `good` is a false tensor.
 
     It goes through `stateless_apply`: a `LossScaleOptimizer` branches on the gradients, and only its stateless form
     keeps what the branches write.
     """
     trainable, own = optimizer._trainable_variables, optimizer.variables
-    values = optimizer.stateless_apply([v.value for v in own], gradients, [v.value for v in trainable])
+    old = [v.value for v in trainable], [v.value for v in own]
+    step = lambda: optimizer.stateless_apply(old[1], gradients, old[0])  # noqa: E731
+    values = step() if good is None else jax.lax.cond(good, step, lambda: old)
     _hand_over([*trainable, *own], [*values[0], *values[1]])
 
 

@@ -67,9 +67,10 @@ def compile(fn, variables=None):
     return tf.function(functools.partial(run), reduce_retracing=True)
 
 
-def apply_gradients(optimizer, gradients):
-    """One step of `optimizer` on the variables that it was built with."""
-    optimizer.apply(gradients, optimizer._trainable_variables)
+def apply_gradients(optimizer, gradients, good=None):
+    """One step of `optimizer` on the variables that it was built with; none where `good` is a false tensor."""
+    step = lambda: optimizer.apply(gradients, optimizer._trainable_variables)  # noqa: E731
+    step() if good is None else tf.cond(good, step, lambda: None)
 
 
 class Trainer:

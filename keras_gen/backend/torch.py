@@ -131,10 +131,14 @@ def compile(fn, variables=None):
     return run
 
 
-def apply_gradients(optimizer, gradients):
-    """One step of `optimizer` on the variables that it was built with."""
-    with torch.no_grad():
-        optimizer.apply(gradients, optimizer._trainable_variables)
+def apply_gradients(optimizer, gradients, good=None):
+    """One step of `optimizer` on the variables that it was built with; none where `good` is a false tensor.
+
+    `good` is then read, which waits for the device.
+    """
+    if good is None or bool(good):
+        with torch.no_grad():
+            optimizer.apply(gradients, optimizer._trainable_variables)
 
 
 class Trainer:

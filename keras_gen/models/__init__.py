@@ -2,6 +2,7 @@
 
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
+from keras_gen.models.divergence import Divergence, DivergenceError
 from keras_gen.models.iwae import IWAE
 from keras_gen.models.pca import PCA, ProbabilisticPCA
 from keras_gen.models.vae import VAE, ConditionalVAE
@@ -11,6 +12,8 @@ __all__ = [
     "Batch",
     "ConditionalVAE",
     "DenoisingAutoencoder",
+    "Divergence",
+    "DivergenceError",
     "GenerativeModel",
     "IWAE",
     "PCA",

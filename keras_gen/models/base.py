@@ -18,6 +18,7 @@ from keras import ops
 
 from keras_gen import backend
 from keras_gen.models import inputs
+from keras_gen.models.divergence import Guarded
 from keras_gen.models.fitting import Fitting
 from keras_gen.models.saving import Saving
 from keras_gen.models.steps import Batch, Steps
@@ -28,7 +29,7 @@ __all__ = ["Batch", "GenerativeModel"]
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
-class GenerativeModel(Fitting, Steps, Twins, Saving, backend.Trainer, keras.Model):
+class GenerativeModel(Fitting, Guarded, Steps, Twins, Saving, backend.Trainer, keras.Model):
     """A generative model p(x) or p(x given y) that trains with `fit` on TensorFlow, JAX and torch.
 
     Subclasses build their networks in the constructor and write `objective(x, condition, training)`, a dict of

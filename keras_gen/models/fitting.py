@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from keras_gen.models import inputs
+from keras_gen.models.divergence import Guard, check_options
 from keras_gen.models.players import optimizer_group, player_variables
 from keras_gen.models.run import Run
 from keras_gen.models.stream import make_stream
@@ -26,7 +27,15 @@ class Fitting:
     """Mixin of `GenerativeModel`: compiling, training and evaluating."""
 
     def compile(
-        self, optimizer="adam", *, metrics=None, run_eagerly=False, steps_per_execution=1, jit_compile="auto", **refused
+        self,
+        optimizer="adam",
+        *,
+        metrics=None,
+        run_eagerly=False,
+        steps_per_execution=1,
+        jit_compile="auto",
+        divergence=None,
+        **refused,
     ):
         """Configure training.
 
@@ -36,12 +45,15 @@ class Fitting:
             metrics: as in Keras; they receive `(x, model(x, y))`.
             run_eagerly, jit_compile: as in Keras.
             steps_per_execution: as in Keras; TensorFlow and JAX only.
+            divergence: a `Divergence`: what to do about NaN and infinity. By default the first loss that is not finite
+                stops training by a `DivergenceError`, and the last finite state comes back.
 
         Raises:
             ValueError: an argument that is refused (`loss`, `loss_weights`, `class_weight`, `weighted_metrics`), an
                 unknown or a missing player, a player without variables, `steps_per_execution` on torch.
         """
         _refuse(refused)
+        divergence = check_options(divergence)
         if steps_per_execution != 1 and keras.config.backend() == "torch":
             raise ValueError(
                 "Expected `steps_per_execution=1` on the torch backend: Keras runs one step a call there. "
@@ -58,6 +70,7 @@ class Fitting:
             auto_scale_loss=False,
         )
         group.build(variables)
+        self._guard = Guard(self, divergence)
         self._loss_tracker = None
         self._asked_jit_compile = jit_compile
         self._build_metrics()
@@ -71,11 +84,12 @@ class Fitting:
 
     def get_compile_config(self):
         config = super().get_compile_config()
-        return {**config, "jit_compile": self._asked_jit_compile} if config else config
+        divergence = keras.saving.serialize_keras_object(self._guard.options)
+        return {**config, "jit_compile": self._asked_jit_compile, "divergence": divergence} if config else config
 
     def compile_from_config(self, config):
         config = keras.saving.deserialize_keras_object(config)
-        accepted = ("optimizer", "metrics", "run_eagerly", "steps_per_execution", "jit_compile")
+        accepted = ("optimizer", "metrics", "run_eagerly", "steps_per_execution", "jit_compile", "divergence")
         if keras.config.backend() == "torch" and config.get("steps_per_execution", 1) != 1:
             warnings.warn("Keras runs one step a call on torch: `steps_per_execution` is 1 here.", stacklevel=2)
             config["steps_per_execution"] = 1

@@ -53,11 +53,13 @@ class Run(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         self.step = self._skip + batch
+        self.owner._guard.begin_batch(batch)
         if self._skip and self.step + self.owner.steps_per_execution >= self.steps and not self.owner.stop_training:
             self.owner.stop_training = self._stops_early = True
 
     def on_epoch_end(self, epoch, logs=None):
         self.close_epoch()
+        logs.update(self.owner._guard.epoch_logs())
         if self._stops_early:
             self.owner.stop_training = self._stops_early = False
 
@@ -65,4 +67,5 @@ class Run(keras.callbacks.Callback):
         """The steps of an epoch are over: `end_epoch`, once."""
         if self._open:
             self._open = False
+            self.owner._guard.end_epoch()
             self.owner.end_epoch()

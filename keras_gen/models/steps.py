@@ -54,7 +54,8 @@ class Steps:
 
         (_, terms), gradients = backend.value_and_grad(loss, optimizer._trainable_variables, has_aux=True)
         terms, gradients = backend.all_sum((terms, gradients))
-        backend.apply_gradients(optimizer, gradients)
+        good = self._guard.watch(player or self.optimizer.players[0], terms, gradients)
+        backend.apply_gradients(optimizer, gradients, good)
         return {_log_name(name, player): value for name, value in terms.items()}
 
     def split(self, batch, parts):
@@ -78,9 +79,10 @@ class Steps:
     def train_on(self, data):
         """One training step on `data` as Keras delivers it; returns the logs so far in this epoch."""
         batch = self._batch(data)
+        self._guard.begin()
         logs = {name: _mean(value) for name, value in self.update(batch).items()}
         self.optimizer.advance()
-        return self._log(self._train_means, logs, batch)
+        return self._log(self._train_means, *self._guard.finish(logs, ops.shape(batch.x)[0]), batch)
 
     def test_on(self, data):
         """The mean objective on `data`; returns the logs so far."""
@@ -88,7 +90,7 @@ class Steps:
         terms = _mean_terms(self.objective(batch.x, batch.condition, training=False), batch.sample_weight)
         if "nll" in terms:
             terms["bits_per_dim"] = terms["nll"] / (math.prod(self.event_shape) * math.log(2.0))
-        return self._log(self._test_means, terms, batch)
+        return self._log(self._test_means, terms, ops.shape(batch.x)[0], batch)
 
     def predict_on(self, data):
         """`model(x)` or `model(x, condition)`."""
@@ -96,8 +98,8 @@ class Steps:
         x, condition = x if isinstance(x, (tuple, list)) else (x, condition)
         return self(x, training=False) if not self.conditional else self(x, condition, training=False)
 
-    def _log(self, tracker, terms, batch):
-        tracker.update_state(terms, ops.shape(batch.x)[0])
+    def _log(self, tracker, terms, count, batch):
+        tracker.update_state(terms, count)
         logs = tracker.means(terms)
         for metric in self.diagnostics:
             logs.update(metric.result())
