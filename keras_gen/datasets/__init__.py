@@ -4,9 +4,23 @@
 named by an argument or by the environment variable `KERAS_GEN_DATA`; the first two can be downloaded by
 Keras. `image_folder` reads pictures, one subfolder a class. `toys` draws two-dimensional densities.
 Values are as stored (`uint8`): scaling them is a choice of the model's likelihood.
+
+Data larger than memory: `Batches` streams what a source gives one by one; `ImageFolder` and `NpzShards` are sources.
 """
 
 from keras_gen.datasets import binarized_mnist, digits, fashion_mnist, mnist, toys
-from keras_gen.datasets.folder import image_folder
+from keras_gen.datasets.batches import Batches
+from keras_gen.datasets.folder import ImageFolder, image_folder
+from keras_gen.datasets.shards import NpzShards
 
-__all__ = ["binarized_mnist", "digits", "fashion_mnist", "image_folder", "mnist", "toys"]
+__all__ = [
+    "Batches",
+    "ImageFolder",
+    "NpzShards",
+    "binarized_mnist",
+    "digits",
+    "fashion_mnist",
+    "image_folder",
+    "mnist",
+    "toys",
+]
