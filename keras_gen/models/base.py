@@ -133,6 +133,13 @@ class GenerativeModel(Fitting, Guarded, Steps, Twins, Saving, backend.Trainer, k
     def end_epoch(self):
         """Called by `fit` after the last step of each epoch, before validation: for EM and closed forms."""
 
+    def get_training_state(self):
+        """What training needs beside the variables, such as a replay buffer: a dict of arrays, numbers and strings."""
+        return {}
+
+    def set_training_state(self, state):
+        """Put back what `get_training_state` gave."""
+
     def check_support(self, x):
         """Raise `ValueError` if the numpy array `x` lies outside of the support of the likelihood."""
 

@@ -142,7 +142,9 @@ class Fitting:
         self._require_compiled()
         stream = make_stream(data, batch_size, shuffle, steps_per_epoch, seed, self.real_dtype)
         x, y, sample_weight = data if stream is None else (stream, None, None)
-        with Run(self, stream, steps_per_epoch) as run:
+        if not isinstance(callbacks, (list, tuple, keras.callbacks.CallbackList)):
+            callbacks = [callbacks] if callbacks else []
+        with Run(self, stream, steps_per_epoch, callbacks) as run:
             return super().fit(
                 x=x,
                 y=y,
@@ -231,4 +233,4 @@ def _first(run, callbacks):
     if isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks.callbacks.insert(0, run)
         return callbacks
-    return [run, *(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else [])]
+    return [run, *callbacks]

@@ -4,6 +4,8 @@ Keras counts the batches of an epoch from 0. A training that goes on after k ste
 are left: the stream of data begins at batch k, and the epoch ends when step T is done.
 """
 
+import contextlib
+
 import keras
 
 
@@ -16,17 +18,21 @@ class Run(keras.callbacks.Callback):
         model: the model that trains.
         stream: the `Stream` of its data, or None for data with an order of its own.
         steps: steps an epoch, None if unknown.
+        callbacks: the user's callbacks.
 
     Attributes:
         epoch, step: the epoch, and how many of its steps are done, when a batch or an epoch begins.
+        cleanup: what is undone when `fit` ends, however it ends.
     """
 
-    def __init__(self, model, stream, steps):
+    def __init__(self, model, stream, steps, callbacks):
         super().__init__()
         self.owner, self.stream = model, stream
+        self.callbacks = list(getattr(callbacks, "callbacks", callbacks))
         self.steps = steps if stream is None else stream.steps
         self.epoch, self.step, self._skip = 0, 0, 0
         self._open = self._stops_early = False
+        self.cleanup = contextlib.ExitStack()
 
     def __enter__(self):
         self.owner._run = self
@@ -35,6 +41,7 @@ class Run(keras.callbacks.Callback):
     def __exit__(self, *error):
         self.owner._run = None
         self.owner._initial_epoch = None
+        self.cleanup.close()
 
     def resume(self, epoch, step):
         """Let `fit` go on in `epoch` after `step` of its steps; to be called when training begins."""

@@ -5,8 +5,9 @@ floor(s / L), in an order that is drawn from (seed, pass) alone:
 
     rows(s) = pi_p[b i : b (i + 1)],    p, i = divmod(s, L),    pi_p = permutation of n drawn from Philox(seed, p)
 
-with b the batch size. So a training can go on from any step in another process, the order is the same on every
-backend, and an epoch may have any number T of steps: epoch e takes the steps e T ... e T + T - 1.
+with b the batch size, of all processes together: each takes its block of the rows. So a training can go on from any
+step in another process, the order is the same on every backend, and an epoch may have any number T of steps: epoch e
+takes the steps e T ... e T + T - 1.
 
 `fit` reads arrays, `keras.utils.PyDataset` and what has an iterator that can be saved (Grain) through a `Stream`,
 an adapter in the sense of Keras. What else streams (`tf.data`, `DataLoader`, generators) goes to Keras as it is: the
@@ -248,7 +249,7 @@ def make_stream(data, batch_size=None, shuffle=True, steps=None, seed=None, dtyp
         raise ValueError(f"Expected `steps_per_epoch`: {type(data[0]).__name__} has no end. Received: None.")
     if seed is None:  # from Python's generator, which `keras.utils.set_random_seed` seeds
         seed = random.randrange(2**31)
-    return Stream(source, steps or source.length, inputs.check_seed(seed))
+    return Stream(source, steps or source.length, backend.agree(inputs.check_seed(seed)))
 
 
 def _source(data, batch_size, shuffle, steps, dtype):
@@ -269,9 +270,9 @@ def _tensor(x):
     return None if x is None else keras.ops.convert_to_tensor(x)
 
 
-def _own(rows):
+def _own(array):
     """The rows of a global batch that this process takes."""
-    return rows
+    return None if array is None else array[backend.block(len(array))]
 
 
 def _tuple(batch):
@@ -279,7 +280,8 @@ def _tuple(batch):
 
 
 def _read(data, *call):
-    return _tuple(data.at(*call) if len(call) > 1 else data[call[0]])
+    batch = _tuple(data.at(*call) if len(call) > 1 else data[call[0]])
+    return keras.tree.map_structure(_own, batch)
 
 
 _held = None
