@@ -1,6 +1,6 @@
 """Counter-based random numbers: the same seed gives the same numbers on TensorFlow, JAX and PyTorch.
 
-Training noise comes from `keras.random`; the noise of sampling comes from here. There is no hidden state.
+Training noise is `keras.random` by way of `Noise`; the noise of sampling comes from here. There is no hidden state.
 A draw is a pure function of a key, and a key is one row of an int32 tensor `(n, 2)`, one row a sample, so
 that sample i depends on the seed and on i alone: not on the batch size, the backend or what was drawn before.
 
@@ -61,7 +61,7 @@ import math
 import numpy as np
 from keras import backend, ops
 
-from keras_gen.backend import check_dtype
+from keras_gen.backend import Noise, check_dtype  # noqa: F401
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA

@@ -333,7 +333,7 @@ def log_weights(model, x, count):
     """log w `(count, batch)` with the training noise, from the parts of the model."""
     tiled = ops.tile(x, (count, 1))
     q = model.posterior(tiled)
-    z = model.draw(q, training=True)
+    z = model.draw(q, training=True, copies=count)
     log_w = model.observation(z).log_density(tiled) + model.prior_distribution().log_density(z) - q.log_density(z)
     return ops.reshape(log_w, (count, -1))
 

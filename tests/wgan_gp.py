@@ -21,6 +21,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_gen import backend, random
+from keras_gen.layers import BatchNormalization, Dropout
 from keras_gen.models import GenerativeModel
 
 PENALTY = 10.0
@@ -40,7 +41,7 @@ def generator_network(latent_dim, event_shape, units, seed):
         [
             layers.Input((latent_dim,)),
             layers.Dense(units, use_bias=False, kernel_initializer=weights(seed=seed)),
-            layers.BatchNormalization(momentum=0.9),
+            BatchNormalization(momentum=0.9),
             layers.ReLU(),
             layers.Dense(int(np.prod(event_shape)), activation="sigmoid", kernel_initializer=weights(seed=seed + 1)),
             layers.Reshape(event_shape),
@@ -58,7 +59,7 @@ def critic_network(event_shape, units, seed, spectral=False):
             layers.Flatten(),
             wrap(layers.Dense(units, kernel_initializer=weights(seed=seed + 2))),
             layers.LeakyReLU(0.2),
-            layers.Dropout(0.1, seed=seed + 3),
+            Dropout(0.1, seed=seed + 3),
             layers.Dense(1, use_bias=False, kernel_initializer=weights(seed=seed + 4)),
         ],
         name="critic_network",
@@ -84,7 +85,7 @@ class WGANGP(GenerativeModel):
         self.spectral, self.seed = spectral, seed
         self.generator = generator_network(latent_dim, self.event_shape, units, seed)
         self.critic = critic_network(self.event_shape, units, seed, spectral)
-        self.noise = keras.random.SeedGenerator(seed + 5)
+        self.noise = random.Noise(seed + 5)
 
     @property
     def players(self):
@@ -94,7 +95,7 @@ class WGANGP(GenerativeModel):
         return self.critic(x, training=training)[..., 0]
 
     def fake(self, n, training=True):
-        z = keras.random.normal((n, self.latent_dim), seed=self.noise)
+        z = self.noise.normal((n, self.latent_dim))
         return self.generator(z, training=training)
 
     def score(self, x, training=True):
@@ -103,7 +104,7 @@ class WGANGP(GenerativeModel):
     def critic_loss(self, batch):
         n = ops.shape(batch.x)[0]
         fake = self.fake(n)
-        t = keras.random.uniform((n, *(1 for _ in self.event_shape)), seed=self.noise)
+        t = self.noise.uniform((n, *(1 for _ in self.event_shape)))
         gradient = backend.grad(lambda x: self.score(x), fake + t * (batch.x - fake))
         norm = ops.sqrt(ops.sum(gradient**2, axis=tuple(range(1, len(gradient.shape)))) + 1e-12)
         distance = self.score(batch.x) - self.score(fake)

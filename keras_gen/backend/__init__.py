@@ -26,6 +26,7 @@ an inner `keras.StatelessScope` that holds all current values, and hands the new
 import keras
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
+from keras_gen.backend.noise import Noise
 from keras_gen.backend.optimizer_group import OptimizerGroup
 from keras_gen.backend.precision import check_dtype
 from keras_gen.backend.replicas import agree, all_sum, block, processes, replicas, rows, share, summed
@@ -47,6 +48,7 @@ else:
 
 __all__ = [
     "DataAdapter",
+    "Noise",
     "OptimizerGroup",
     "Trainer",
     "agree",

@@ -23,10 +23,10 @@ def rows(n):
     context = _context()
     if context is None:
         return 0, n
-    index = tf.cast(context.replica_id_in_sync_group, "int32")
-    own = tf.one_hot(index, context.num_replicas_in_sync) * tf.cast(n, "float32")
-    sizes = tf.cast(context.all_reduce(tf.distribute.ReduceOp.SUM, own), "int32")
-    return tf.reduce_sum(sizes[:index]), tf.reduce_sum(sizes)
+    after = tf.range(context.num_replicas_in_sync + 1) > tf.cast(context.replica_id_in_sync_group, "int32")
+    ends = context.all_reduce(tf.distribute.ReduceOp.SUM, tf.where(after, tf.cast(n, "float32"), 0.0))
+    ends = tf.cast(ends, "int32")
+    return ends[context.replica_id_in_sync_group], ends[-1]
 
 
 def all_sum(values):

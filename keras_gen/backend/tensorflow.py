@@ -9,6 +9,9 @@ import functools
 import keras
 import tensorflow as tf
 
+from keras_gen.backend.optimizer_group import unwrapped
+from keras_gen.backend.replicas_tensorflow import replicas
+
 
 def value_and_grad(fn, variables, has_aux=False):
     """`fn()` and its gradient in the Keras `variables`; with `has_aux`, `fn` returns `(value, aux)`."""
@@ -68,9 +71,19 @@ def compile(fn, variables=None):
 
 
 def apply_gradients(optimizer, gradients, good=None):
-    """One step of `optimizer` on the variables that it was built with; none where `good` is a false tensor."""
+    """One step of `optimizer` on the variables that it was built with; none where `good` is a false tensor.
+
+    Keras would sum the gradients of the replicas, after clipping each and testing each for overflow. Here they are
+    those of the global batch already.
+    """
+    if replicas() > 1:
+        unwrapped(optimizer)._all_reduce_sum_gradients = _as_they_are
     step = lambda: optimizer.apply(gradients, optimizer._trainable_variables)  # noqa: E731
     step() if good is None else tf.cond(good, step, lambda: None)
+
+
+def _as_they_are(gradients_and_variables):
+    return gradients_and_variables
 
 
 class Trainer:

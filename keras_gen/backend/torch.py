@@ -13,6 +13,8 @@ import keras
 import torch
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
+from keras_gen.backend.replicas_torch import share, step
+
 _tree = keras.tree
 
 
@@ -145,13 +147,24 @@ class Trainer:
     """Keras's steps on torch from `train_on`, `test_on` and `predict_on`."""
 
     def train_step(self, data):
-        return self.train_on(data)
+        with step(_length(data)):
+            return self.train_on(data)
 
     def test_step(self, data):
-        return self.test_on(data)
+        with step(_length(data)):
+            return self.test_on(data)
 
     def predict_step(self, data):
         return self.predict_on(data)
 
+    def fit(self, *args, **kwargs):
+        """Under `torch.distributed` all processes begin from the state of process 0."""
+        share([*self.variables, *self.optimizer.variables])
+        return super().fit(*args, **kwargs)
+
     def synchronize(self):
         """Variables always hold the current state here."""
+
+
+def _length(data):
+    return len(_tree.flatten(data)[0])

@@ -1,6 +1,7 @@
 """Single layers: draws, distribution heads, learnable priors, conditions."""
 
 from keras_gen.layers.embeddings import ConditionEncoder, attach_condition, attached_channels
+from keras_gen.layers.global_batch import BatchNormalization, Dropout
 from keras_gen.layers.heads import (
     BernoulliHead,
     CategoricalHead,
@@ -18,6 +19,7 @@ from keras_gen.layers.priors import ConditionalNormalPrior, LearnedMixturePrior
 from keras_gen.layers.stochastic import Sampling
 
 __all__ = [
+    "BatchNormalization",
     "BernoulliHead",
     "CategoricalHead",
     "ConditionEncoder",
@@ -25,6 +27,7 @@ __all__ = [
     "DiscretizedLogisticHead",
     "DiscretizedLogisticMixtureHead",
     "DistributionHead",
+    "Dropout",
     "LaplaceHead",
     "LearnedMixturePrior",
     "LogisticHead",

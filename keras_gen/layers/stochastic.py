@@ -10,6 +10,7 @@ so that a gradient passes through the draw into m and v, the noise standing stil
 import keras
 from keras import ops
 
+from keras_gen import random
 from keras_gen.backend import check_dtype
 
 
@@ -48,7 +49,7 @@ class Sampling(keras.layers.Layer):
         super().__init__(**{"autocast": False, **kwargs})
         check_dtype(self.dtype_policy, type(self).__name__)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = random.Noise(seed)
 
     def build(self, input_shape):
         _pair(input_shape)
@@ -57,7 +58,7 @@ class Sampling(keras.layers.Layer):
         mean, log_variance = inputs
         dtype = keras.backend.result_type(mean.dtype, log_variance.dtype, "float32")
         mean, log_variance = ops.cast(mean, dtype), ops.cast(log_variance, dtype)
-        noise = keras.random.normal(ops.shape(mean), dtype=dtype, seed=self.seed_generator)
+        noise = self.seed_generator.normal(ops.shape(mean), dtype=dtype)
         return ops.cast(mean + ops.exp(0.5 * log_variance) * noise, self.compute_dtype)
 
     def compute_output_shape(self, input_shape):

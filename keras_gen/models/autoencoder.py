@@ -10,7 +10,7 @@ the vector d(e(x)) - x an estimate of the score of the data (Vincent 2011; Alain
 import keras
 from keras import ops
 
-from keras_gen import layers, networks
+from keras_gen import layers, networks, random
 from keras_gen.models.latent import LatentModel, apply_network, refuse_condition
 
 _LOSSES = ("squared_error", "cross_entropy")
@@ -131,14 +131,14 @@ class DenoisingAutoencoder(Autoencoder):
             raise ValueError(f"Expected `level` >= 0, below 1 for masking. Received: level={level}, noise={noise!r}.")
         self.noise, self.level, self.seed = noise, float(level), seed
         super().__init__(event_shape, latent_dim, **kwargs)
-        self.corruption = keras.random.SeedGenerator(seed)
+        self.corruption = random.Noise(seed)
 
     def corrupt(self, x):
         """x~ of the training data x."""
         if self.noise == "masking":
-            keep = keras.random.uniform(ops.shape(x), dtype=x.dtype, seed=self.corruption) >= self.level
+            keep = self.corruption.uniform(ops.shape(x), dtype=x.dtype) >= self.level
             return ops.where(keep, x, ops.zeros_like(x))
-        return x + self.level * keras.random.normal(ops.shape(x), dtype=x.dtype, seed=self.corruption)
+        return x + self.level * self.corruption.normal(ops.shape(x), dtype=x.dtype)
 
     def objective(self, x, condition=None, training=False):
         seen = self.corrupt(x) if training else x

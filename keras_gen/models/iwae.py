@@ -60,7 +60,7 @@ class IWAE(VAE):
         features = self._features(x, condition, training)
         q = self.posterior_head.distribution(tiled(features, self.num_samples))
         self.diagnostics[0].update_state(q.mean())
-        z = self.draw(q, training)
+        z = self.draw(q, training, copies=self.num_samples)
         conditions = None if condition is None else tiled(condition, self.num_samples)
         log_w = self.observation(z, conditions, training).log_density(tiled(x, self.num_samples))
         log_w = log_w + self.prior_distribution().log_density(z, *self._prior_arguments(conditions))

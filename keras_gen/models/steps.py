@@ -61,19 +61,21 @@ class Steps:
     def split(self, batch, parts):
         """`batch` in `parts` of fresh examples, equal in size to within one: part k takes examples k, k + parts, ...
 
-        Examples are counted through the global batch, so that the parts are the same however many replicas share it.
-        A batch of fewer examples than parts is an error; where its size is only known at run time (a compiled step on
+        Examples are counted through the global batch: the parts are the same however many replicas divide it. A batch
+        of fewer examples than parts is an error; where its size is only known at run time (a compiled step on
         TensorFlow), its parts share examples instead: the mean over none would be NaN.
         """
         size = batch.x.shape[0]
+        first, _ = backend.rows(ops.shape(batch.x)[0])
         if size is not None and size < parts:
             raise ValueError(
                 f"Expected at least {parts} examples a batch, one for each of the {parts} parts of a step. "
                 f"Received: {size}. Use a larger batch_size, or one that leaves no such remainder."
             )
         if size is not None:
-            return [Batch(*(None if t is None else t[k::parts] for t in batch)) for k in range(parts)]
-        rows = [_rows(ops.shape(batch.x)[0], k, parts) for k in range(parts)]
+            starts = [(k - first) % parts for k in range(parts)]
+            return [Batch(*(None if t is None else t[start::parts] for t in batch)) for start in starts]
+        rows = [_rows(ops.shape(batch.x)[0], (k - first) % parts, parts) for k in range(parts)]
         return [Batch(*(None if t is None else ops.take(t, r, axis=0) for t in batch)) for r in rows]
 
     def train_on(self, data):
@@ -88,6 +90,7 @@ class Steps:
         """The mean objective on `data`; returns the logs so far."""
         batch = self._batch(data)
         terms = _mean_terms(self.objective(batch.x, batch.condition, training=False), batch.sample_weight)
+        terms = backend.all_sum(terms)
         if "nll" in terms:
             terms["bits_per_dim"] = terms["nll"] / (math.prod(self.event_shape) * math.log(2.0))
         return self._log(self._test_means, terms, ops.shape(batch.x)[0], batch)
@@ -100,18 +103,19 @@ class Steps:
 
     def _log(self, tracker, terms, count, batch):
         tracker.update_state(terms, count)
-        logs = tracker.means(terms)
-        for metric in self.diagnostics:
-            logs.update(metric.result())
-        if self._compile_metrics is not None:
-            logs.update(self._metric_logs(batch))
-        return logs
-
-    def _metric_logs(self, batch):
+        results = {} if self._compile_metrics is None else self._metric_results(batch)
+        with backend.summed(self.metrics_variables):
+            logs = tracker.means(terms)
+            for metric in self.diagnostics:
+                logs.update(metric.result())
+            if results and backend.replicas() > 1:
+                results = self.get_metrics_result()
         own = {metric.name for metric in (self._train_means, self._test_means, *self.diagnostics)}
+        return logs | {name: value for name, value in results.items() if name not in own}
+
+    def _metric_results(self, batch):
         args = (batch.x,) if not self.conditional else (batch.x, batch.condition)
-        results = self.compute_metrics(*args[:1], batch.x, self(*args, training=False), batch.sample_weight)
-        return {name: value for name, value in results.items() if name not in own}
+        return self.compute_metrics(*args[:1], batch.x, self(*args, training=False), batch.sample_weight)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Update the compiled metrics with `(x, model(x, y))`: what is modelled is x."""
@@ -144,7 +148,7 @@ class Steps:
         losses = [
             loss for layer in player_layers(self.players[player or self.optimizer.players[0]]) for loss in layer.losses
         ]
-        return [ops.cast(ops.sum(loss), self.real_dtype) for loss in losses]
+        return [_share(ops.cast(ops.sum(loss), self.real_dtype)) for loss in losses]
 
 
 def _rows(size, k, parts):
@@ -154,12 +158,26 @@ def _rows(size, k, parts):
 
 
 def _mean_terms(terms, sample_weight):
-    """Each term's mean over the batch in float32 at least; the loss weighted by `sample_weight`."""
+    """Each term's mean over the batch in float32 at least; the loss weighted by `sample_weight`.
+
+    Of several replicas each gives its part of the mean over the global batch: the parts sum to it.
+    """
     terms = dict(terms) if isinstance(terms, dict) else {"loss": terms}
     if sample_weight is not None:
         loss = _wide(terms["loss"])
         terms["loss"] = loss * ops.cast(sample_weight, loss.dtype)
-    return {name: _mean(value) for name, value in terms.items()}
+    if backend.replicas() == 1:
+        return {name: _mean(value) for name, value in terms.items()}
+    terms = {name: _wide(value) for name, value in terms.items()}
+    sizes = [ops.shape(value)[0] for value in terms.values() if len(value.shape)]
+    total = backend.rows(sizes[0])[1] if sizes else None
+    return {name: ops.sum(v) / ops.cast(total, v.dtype) if len(v.shape) else _share(v) for name, v in terms.items()}
+
+
+def _share(value):
+    """An equal part of what every replica computes alike, so that the parts sum to it."""
+    count = backend.replicas()
+    return value if count == 1 else value / count
 
 
 def _mean(value):

@@ -30,7 +30,7 @@ import numbers
 import keras
 from keras import ops
 
-from keras_gen import layers, networks, random
+from keras_gen import backend, layers, networks, random
 from keras_gen.distributions import Normal, has_closed_form_kl, kl_divergence
 from keras_gen.metrics import LatentUse
 from keras_gen.models import inputs
@@ -130,8 +130,8 @@ class VAE(LatentModel):
         self.beta_start = 0.0 if callable(beta) else _not_negative(beta, "beta")
         constant = keras.initializers.Constant(self.beta_start)
         self.beta = self.add_weight(shape=(), initializer=constant, trainable=False, autocast=False, name="beta")
-        self.noise = keras.random.SeedGenerator(seed)
-        self.test_noise = keras.random.SeedGenerator(seed)
+        self.noise = random.Noise(seed)
+        self.test_noise = random.Noise(seed)
         self.diagnostics = [LatentUse(self.latent_dim, self.kl_per_dimension, dtype=self.real_dtype)]
         self._build_arguments = {"likelihood": likelihood, "posterior": posterior, "posterior_scale": posterior_scale}
 
@@ -170,22 +170,24 @@ class VAE(LatentModel):
 
     # Training.
 
-    def draw(self, q, training=False):
+    def draw(self, q, training=False, copies=1):
         """A reparameterised draw of `q`. Evaluation has noise of its own, so that it never changes training.
 
-        The noise is drawn in float32 whatever the policy: it is the same in all of them.
+        Where the rows of `q` are `copies` of the batch (`tiled`), each example has as many draws. The noise is drawn in
+        float32 whatever the policy: it is the same in all of them.
         """
         if not getattr(q, "reparameterized", True):
             raise ValueError(
                 "Expected a posterior whose draws are differentiable in its parameters, such as 'normal' or "
                 f"'multivariate_normal'. Received: {type(q).__name__}, whose draws are not."
             )
-        seed = self.noise if training else self.test_noise
-        shape = (ops.shape(q.mean())[0], self.latent_dim)
-        if isinstance(q, Normal):
-            noise = keras.random.normal(shape, seed=seed, dtype="float32")
-            return q.mean() + q.scale * ops.cast(noise, q.dtype)
-        return q.generate(_random_keys(shape[0], seed))
+        noise, n = self.noise if training else self.test_noise, ops.shape(q.mean())[0] // copies
+        if not isinstance(q, Normal):
+            return q.generate(noise.keys(n) if copies == 1 else _numbered(noise.keys(n), copies))
+        shape = (n, self.latent_dim) if copies == 1 else (n, copies, self.latent_dim)
+        e = noise.normal(shape, dtype="float32")
+        e = e if copies == 1 else ops.reshape(ops.swapaxes(e, 0, 1), (-1, self.latent_dim))
+        return q.mean() + q.scale * ops.cast(e, q.dtype)
 
     def kl(self, q, z, condition=None):
         """KL(q || p), by (2) or another closed form, `(batch, latent_dim)` where it factorises; else estimated at z.
@@ -225,7 +227,8 @@ class VAE(LatentModel):
         """KL_j, or the constant lambda where its batch mean is below: equation (3)."""
         if not self.free_bits:
             return kl
-        return ops.where(ops.mean(kl, axis=0, keepdims=True) > self.free_bits, kl, ops.full_like(kl, self.free_bits))
+        total, n = backend.all_sum((ops.sum(kl, axis=0, keepdims=True), ops.cast(ops.shape(kl)[0], kl.dtype)))
+        return ops.where(total / n > self.free_bits, kl, ops.full_like(kl, self.free_bits))
 
     def update(self, batch):
         if self.beta_schedule is not None:
@@ -253,7 +256,7 @@ class VAE(LatentModel):
     def log_density(self, x, condition=None, keys=None, num_samples=1):
         """Estimate (4) of log p(x) with `num_samples` draws, tensor `(batch,)`; `keys` None draws them."""
         n = ops.shape(x)[0]
-        keys = _random_keys(n, self.test_noise) if keys is None else keys
+        keys = self.test_noise.keys(n) if keys is None else keys
         features = self._features(x, condition)
         chunk = max(1, min(num_samples, _ROWS // (x.shape[0] or 256)))
         chunks = -(-num_samples // chunk)
@@ -271,9 +274,8 @@ class VAE(LatentModel):
 
     def log_weights(self, x, condition, features, keys, first, count):
         """log w_k of (4) for k = first, ..., first + count - 1: tensor `(count, batch)`."""
-        steps = ops.repeat(ops.arange(count) + first, ops.shape(x)[0])
         q = self.posterior_head.distribution(tiled(features, count))
-        z = q.generate(random.fold_in(tiled(keys, count), steps))
+        z = q.generate(_numbered(keys, count, first))
         conditions = None if condition is None else tiled(condition, count)
         log_p = self.observation(z, conditions).log_density(tiled(x, count))
         log_p = log_p + self.prior_distribution().log_density(z, *self._prior_arguments(conditions))
@@ -394,9 +396,10 @@ def tiled(x, count):
     return ops.tile(x, (count,) + (1,) * (len(x.shape) - 1))
 
 
-def _random_keys(n, seed):
-    """`n` keys from a Keras `SeedGenerator`."""
-    return keras.random.randint((n, 2), -(2**31), 2**31 - 1, dtype="int32", seed=seed)
+def _numbered(keys, count, first=0):
+    """`count` copies of `keys`, of which copy k is folded with `first + k`."""
+    steps = ops.repeat(ops.arange(count) + first, ops.shape(keys)[0])
+    return random.fold_in(tiled(keys, count), steps)
 
 
 def _not_negative(value, name):

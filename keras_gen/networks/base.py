@@ -7,16 +7,19 @@ A network is built from shapes alone, `build(x_shape, condition_shape)`: all wei
 same order whatever the data, and no call is needed.
 """
 
+import functools
 import numbers
 
 import keras
 import numpy as np
 
+from keras_gen import layers
 from keras_gen.backend import check_dtype
 
 NORMALIZATIONS = {
     None: None,
     "batch": keras.layers.BatchNormalization,
+    "synchronized_batch": functools.partial(layers.BatchNormalization, synchronized=True),
     "layer": keras.layers.LayerNormalization,
 }
 
@@ -27,7 +30,8 @@ class Network(keras.layers.Layer):
     Args:
         activation: of the hidden layers, default "relu".
         dropout: float in [0, 1), the rate after each hidden layer. Default 0.0.
-        normalization: None (default), "batch" or "layer", before each activation.
+        normalization: None (default), "batch", "synchronized_batch" (over all replicas, see
+            `layers.BatchNormalization`) or "layer", before each activation.
         kernel_initializer: default "glorot_uniform", Keras's own.
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
 
@@ -126,7 +130,7 @@ class Block(keras.layers.Layer):
         if dropout:
             # A seed of its own: without one Keras draws from torch's global generator, which no file holds.
             seed = int(np.random.randint(2**31))
-            self.drop = keras.layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy, name="drop")
+            self.drop = layers.Dropout(dropout, seed=seed, dtype=self.dtype_policy, name="drop")
 
     def build(self, input_shape):
         shape = input_shape
