@@ -179,6 +179,26 @@ def test_train_on_batch_raises_in_its_own_call():
     assert np.isfinite(model.train_on_batch(x[:4])).all()
 
 
+def test_what_a_model_keeps_beside_its_variables_returns():
+    """`get_training_state` is kept, and put back by `set_training_state`."""
+
+    class Buffer(Fragile):
+        def begin_epoch(self):
+            self.pool = [*getattr(self, "pool", ()), len(getattr(self, "pool", ()))]
+
+        def get_training_state(self):
+            return {"pool": list(self.pool)}
+
+        def set_training_state(self, state):
+            self.pool = list(state["pool"])
+
+    model = Buffer()
+    model.b.assign([1.0, 1.0])
+    model.compile(adams(), divergence=Divergence(keep_every=2 * STEPS))
+    diverge(model, np.concatenate([data(bad=[]), data()]), epochs=3)
+    assert list(model.pool) == [0]
+
+
 class Many(Duel):
     """Its player zeta steps three times a training step, with the losses 1, inf and NaN."""
 

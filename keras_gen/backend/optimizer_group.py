@@ -129,7 +129,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     def keep_record(self, size, dtype="float32"):
         """Begin a record of the last `size` numbers noted: state of training like the rest, but in no file."""
         zeros = keras.ops.zeros((size,), dtype)
-        record = keras.Variable(zeros, dtype=dtype, trainable=False, aggregation="mean", name="record")
+        record = keras.Variable(zeros, dtype=dtype, trainable=False, aggregation="only_first_replica", name="record")
         vars(self)["record"] = record
 
     def note(self, values):

@@ -10,7 +10,8 @@ import keras
 from keras import ops
 
 from keras_gen.models import inputs
-from keras_gen.models.divergence import Guard, check_options
+from keras_gen.models.divergence import check_options
+from keras_gen.models.guard import Guard
 from keras_gen.models.players import optimizer_group, player_variables
 from keras_gen.models.run import Run
 from keras_gen.models.stream import make_stream
