@@ -18,8 +18,8 @@ from keras import ops
 
 from keras_gen import backend
 from keras_gen.models import inputs
-from keras_gen.models.divergence import Guarded
 from keras_gen.models.fitting import Fitting
+from keras_gen.models.guard import Guarded
 from keras_gen.models.saving import Saving
 from keras_gen.models.steps import Batch, Steps
 from keras_gen.models.tracking import Means
