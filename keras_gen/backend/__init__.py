@@ -29,7 +29,7 @@ from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 from keras_gen.backend.noise import Noise
 from keras_gen.backend.optimizer_group import OptimizerGroup
 from keras_gen.backend.precision import check_dtype
-from keras_gen.backend.replicas import agree, all_sum, block, processes, replicas, rows, share, summed
+from keras_gen.backend.replicas import agree, all_sum, block, divided, processes, replicas, rows, share, summed
 
 row_dataset = batch_dataset = None
 
@@ -58,6 +58,7 @@ __all__ = [
     "block",
     "check_dtype",
     "compile",
+    "divided",
     "grad",
     "jvp",
     "no_grad",

@@ -12,6 +12,7 @@ the global batch, of which a replica keeps its own rows.
 |---|---|
 | `replicas()` | P, the number of replicas that run this step, each on rows of its own: a Python int |
 | `rows(n)` | `(o_r, N)`, where the n rows of this replica lie in the global batch |
+| `divided(n, parts)` | tells that the n rows of this replica are now used in so many parts, each on its own |
 | `all_sum(values)` | the sum over the replicas of each tensor of a structure; differentiable, twice too |
 | `summed(variables)` | a context in which the variables of metrics, sums of each replica, read as sums over all |
 | `processes()` | `(index, count)` of the processes among which the rows of a global batch are divided |
@@ -27,13 +28,13 @@ the global batch, so it has one replica, whatever the number of devices, and its
 import keras
 
 if keras.config.backend() == "tensorflow":
-    from keras_gen.backend.replicas_tensorflow import agree, all_sum, processes, replicas, rows, share, summed
+    from keras_gen.backend.replicas_tensorflow import agree, all_sum, divided, processes, replicas, rows, share, summed
 elif keras.config.backend() == "jax":
-    from keras_gen.backend.replicas_jax import agree, all_sum, processes, replicas, rows, share, summed
+    from keras_gen.backend.replicas_jax import agree, all_sum, divided, processes, replicas, rows, share, summed
 else:
-    from keras_gen.backend.replicas_torch import agree, all_sum, processes, replicas, rows, share, summed
+    from keras_gen.backend.replicas_torch import agree, all_sum, divided, processes, replicas, rows, share, summed
 
-__all__ = ["agree", "all_sum", "block", "processes", "replicas", "rows", "share", "summed"]
+__all__ = ["agree", "all_sum", "block", "divided", "processes", "replicas", "rows", "share", "summed"]
 
 
 def block(n):

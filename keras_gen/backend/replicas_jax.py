@@ -19,6 +19,10 @@ def rows(n):
     return 0, n
 
 
+def divided(n, parts):
+    """Nothing: sizes are not asked for."""
+
+
 def all_sum(values):
     return values
 

@@ -2,8 +2,8 @@
 
 Keras 3.15 has no distribution of its own on torch. Where the user has called `torch.distributed.init_process_group`,
 each process is a replica: it reads its block of each global batch, and sums go through `all_reduce`. A list of tensors
-is summed as one vector a dtype. `rows` asks the others for their sizes, unless the step that is running found them all
-equal when it began (`begin_step`): then every draw of n rows is of n rows everywhere, since the program is the same.
+is summed as one vector a dtype. `rows` asks the others for their sizes, but for sizes that are known to be the same in
+all: those of the batch, if they were found equal when the step began (`step`), and of its equal parts (`divided`).
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import keras
 import torch
 import torch.distributed as dist
 
-_even = False
+_equal = set()  # numbers of rows that are the same in every process, in the step that is running
 
 
 def _initialized():
@@ -43,20 +43,25 @@ def _sizes(n):
 @contextlib.contextmanager
 def step(n):
     """A step in which this process has `n` rows: notes whether all have as many."""
-    global _even
-    before, _even = _even, replicas() > 1 and len(set(_sizes(n))) == 1
+    if replicas() > 1 and len(set(_sizes(n))) == 1:
+        _equal.add(n)
     try:
         yield
     finally:
-        _even = before
+        _equal.clear()
+
+
+def divided(n, parts):
+    if n in _equal and n % parts == 0:
+        _equal.add(n // parts)
 
 
 def rows(n):
     index, count = processes()
     if count == 1:
         return 0, n
-    if _even:
-        return index * int(n), count * int(n)
+    if n in _equal:
+        return index * n, count * n
     sizes = _sizes(n)
     return sum(sizes[:index]), sum(sizes)
 

@@ -9,6 +9,7 @@ import warnings
 import keras
 from keras import ops
 
+from keras_gen import backend
 from keras_gen.models import inputs
 from keras_gen.models.divergence import check_options
 from keras_gen.models.guard import Guard
@@ -140,6 +141,7 @@ class Fitting:
             data, validation_data = inputs.split_off(data, validation_split)
         elif validation_data is not None:
             validation_data = self._check_tuple(validation_data)
+        validation_data = self._divided(validation_data, kwargs.get("validation_batch_size") or batch_size)
         self._require_compiled()
         stream = make_stream(data, batch_size, shuffle, steps_per_epoch, seed, self.real_dtype)
         x, y, sample_weight = data if stream is None else (stream, None, None)
@@ -185,8 +187,17 @@ class Fitting:
             self._run.close_epoch()
         self._require_compiled()
         if not kwargs.get("_use_cached_eval_dataset"):
-            x, y, sample_weight = inputs.check_arrays(self, x, y, sample_weight)
+            data = self._divided(inputs.check_arrays(self, x, y, sample_weight), batch_size)
+            x, y, sample_weight = (*data, None, None)[:3]
         return super().evaluate(x, y, batch_size, verbose, sample_weight, steps, callbacks, **kwargs)
+
+    def _divided(self, data, batch_size):
+        """Data to evaluate on, a tuple or what streams; of several processes each takes its rows of each batch."""
+        if backend.processes()[1] == 1 or data is None:
+            return data
+        padded = (*data, None, None)[:3] if isinstance(data, tuple) else (data, None, None)
+        stream = make_stream(padded, batch_size, shuffle=False, seed=0, dtype=self.real_dtype)
+        return data if stream is None else (stream,)
 
     def _flatten_metrics_in_order(self, logs):
         """What `evaluate`, `train_on_batch` and `test_on_batch` list: the loss first, then the others by name."""

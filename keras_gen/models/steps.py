@@ -73,6 +73,7 @@ class Steps:
                 f"Received: {size}. Use a larger batch_size, or one that leaves no such remainder."
             )
         if size is not None:
+            backend.divided(size, parts)
             starts = [(k - first) % parts for k in range(parts)]
             return [Batch(*(None if t is None else t[start::parts] for t in batch)) for start in starts]
         rows = [_rows(ops.shape(batch.x)[0], (k - first) % parts, parts) for k in range(parts)]

@@ -1,0 +1,168 @@
+"""Training on many devices, as a program: `python -m tests.many_devices KIND FOLDER [INDEX PORT]`.
+
+KIND says on what; FOLDER receives what the models were after it. `MODELS` is the registry: id to a function that makes
+a compiled model and its data `(x, y, sample_weight)`. A family adds its models here and inherits the laws of
+`test_many_devices.py`: many devices give the weights, logs and evaluations of one device with the same global batch.
+SGD, since Adam magnifies rounding errors where a gradient is tiny.
+"""
+
+import contextlib
+import os
+import sys
+
+import keras
+import numpy as np
+
+from keras_gen.datasets import digits
+from keras_gen.models import IWAE, VAE, ConditionalVAE
+from keras_gen.networks import MLP
+from tests.wgan_gp import WGANGP
+
+BATCH = 40
+SIZES = {"even": 3 * BATCH, "uneven": 2 * BATCH + 25}  # the last batch of 25 divides neither by 2 nor by 4
+
+
+def images(n):
+    (x, y), _ = digits.load_data()
+    return (x[:n] / 16.0).astype("float32"), y[:n].astype("int32")
+
+
+def networks():
+    """Encoder and decoder with all that sees a batch: synchronised batch normalisation, dropout."""
+    return {
+        "encoder": MLP((16,), activation="tanh", normalization="synchronized_batch", dropout=0.2),
+        "decoder": MLP((16,), activation="tanh"),
+    }
+
+
+def vae(n):
+    """With annealed KL, free bits, a weight for each example and clipped gradients."""
+    beta = keras.optimizers.schedules.PolynomialDecay(0.5, 6, end_learning_rate=1.0)
+    model = VAE((64,), 3, **networks(), beta=beta, free_bits=0.05, seed=1)
+    model.compile(keras.optimizers.SGD(2e-3, global_clipnorm=2.0), metrics=[keras.metrics.MeanAbsoluteError("mae")])
+    return model, (images(n)[0].reshape(n, 64), None, np.linspace(0.5, 1.5, n, dtype="float32"))
+
+
+def conditional_vae(n):
+    model = ConditionalVAE((64,), 3, **networks(), posterior="laplace", num_classes=10, seed=1)
+    model.compile(keras.optimizers.SGD(2e-3))
+    return model, (images(n)[0].reshape(n, 64), images(n)[1], None)
+
+
+def iwae(n):
+    model = IWAE((64,), 3, **networks(), num_samples=3, seed=1)
+    model.compile(keras.optimizers.SGD(2e-3))
+    return model, (images(n)[0].reshape(n, 64), None, None)
+
+
+def wgan_gp(n):
+    """Two players, three critic steps on parts of the batch, double back-propagation, normalisation and dropout."""
+    model = WGANGP((8, 8), units=16, critic_steps=3)
+    model.compile({"generator": keras.optimizers.SGD(0.05), "critic": keras.optimizers.SGD(0.005)})
+    return model, (images(n)[0], None, None)
+
+
+MODELS = {"vae": vae, "conditional_vae": conditional_vae, "iwae": iwae, "wgan_gp": wgan_gp}
+
+
+def numbers(model, history, evaluation):
+    """All that must agree: weights and statistics, the epoch's logs, the evaluation."""
+    found = {f"weight {i} {v.name}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.weights)}
+    found.update({f"log {k}": np.array(v) for k, v in history.items()})
+    found.update({f"evaluate {k}": np.array(v) for k, v in evaluation.items()})
+    return found
+
+
+def train(name, size, path=None, scope=contextlib.nullcontext):
+    """An epoch of three steps; with `path` the model is saved there, loaded, and has another one."""
+    keras.utils.set_random_seed(0)
+    with scope():
+        model, (x, y, weight) = MODELS[name](SIZES[size])
+    arguments = {"x": x, "y": y, "sample_weight": weight, "batch_size": BATCH, "verbose": 0}
+    validation = tuple(a if a is None else a[:BATCH] for a in (x, y, weight))
+    history = model.fit(**arguments, seed=5, validation_data=validation).history
+    found = numbers(model, history, model.evaluate(**arguments, return_dict=True))
+    if path is not None:
+        saves(model, path)
+        with scope():
+            model = keras.saving.load_model(path)
+        history = model.fit(**arguments, seed=6).history
+        found.update({f"again {k}": v for k, v in numbers(model, history, {}).items()})
+    return found
+
+
+def saves(model, path):
+    """One process writes, all wait until it has."""
+    if keras.config.backend() == "torch" and "RANK" in os.environ:
+        import torch.distributed as dist
+
+        if dist.get_rank() == 0:
+            model.save(path)
+        dist.barrier()
+    elif not os.path.exists(path):
+        model.save(path)
+
+
+def mirrored(count):
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+    return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(count)]).scope
+
+
+def data_parallel():
+    keras.distribution.set_distribution(keras.distribution.DataParallel(auto_shard_dataset=False))
+
+
+def model_parallel():
+    """Four rows of the batch by two columns of each dense kernel."""
+    mesh = keras.distribution.DeviceMesh((4, 2), ("batch", "model"), keras.distribution.list_devices())
+    layout = keras.distribution.LayoutMap(mesh)
+    layout[".*kernel"] = (None, "model")
+    keras.distribution.set_distribution(
+        keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False)
+    )
+
+
+def jax_process(index, port):
+    keras.distribution.initialize(f"127.0.0.1:{port}", 2, int(index))
+    data_parallel()
+
+
+def torch_process(index, port):
+    import torch.distributed as dist
+
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, RANK=index, WORLD_SIZE="2")
+    dist.init_process_group("gloo")
+
+
+def leave():
+    import torch.distributed as dist
+
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def main(kind, folder, *process):
+    start = {"data_parallel": data_parallel, "model_parallel": model_parallel, "jax_processes": jax_process}
+    scope = contextlib.nullcontext
+    if kind.startswith("mirrored"):
+        scope = mirrored(int(kind.removeprefix("mirrored_")))
+    elif kind == "torch_processes":
+        torch_process(*process)
+    else:
+        start[kind](*process)
+    sizes = SIZES if keras.config.backend() in ("tensorflow", "torch") else ["even"]
+    for name in MODELS:
+        for size in sizes:
+            path = f"{folder}/{name}.keras" if size == "even" and name in ("vae", "wgan_gp") else None
+            found = train(name, size, path, scope)
+            if not process or process[0] == "0":
+                np.savez(f"{folder}/{name}_{size}.npz", **found)
+    if kind == "torch_processes":
+        leave()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
