@@ -50,6 +50,8 @@ def hostile_picture(file, how):
         file.write_bytes(png(1000, 1000, zlib.compress(bytes(5000))))
     elif how == "postscript":
         file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\nshowpage\n")
+    elif how == "other format":  # one that Pillow reads, and nobody asked for
+        file.write_bytes(b"P5 8 8 255\n" + bytes(64))
     elif how == "sparse":
         with open(file, "wb") as stream:
             stream.write(png(8, 8)[:33])
@@ -67,7 +69,7 @@ def hostile_picture(file, how):
 
 
 HOSTILE = ["bomb", "huge header", "short", "postscript", "sparse", "loop", "pipe", "device", "float", "empty", "text",
-           "cut"]  # fmt: skip
+           "cut", "other format"]  # fmt: skip
 
 
 @pytest.mark.parametrize("how", HOSTILE)
@@ -134,6 +136,16 @@ def test_every_mode_is_brought_to_one(tmp_path, mode, channels):
     x, _, _ = image_folder(tmp_path, channels=channels)
     assert x.shape == (1, 8, 8, channels) and x[0, 0, 0, 0] < 40 and x[0, -1, -1, 0] > 215
     assert channels < 4 or (x[..., 3] == 255).all()
+
+
+def test_a_palette_may_be_transparent(tmp_path):
+    """The colours stay, and the alpha where there is room for it."""
+    picture = Image.fromarray(graded((8, 8))).convert("P")
+    (tmp_path / "only").mkdir()
+    picture.save(tmp_path / "only" / "1.png", transparency=bytes(range(255, -1, -1)))
+    plain, clear = image_folder(tmp_path)[0], image_folder(tmp_path, channels=4)[0]
+    np.testing.assert_array_equal(plain, clear[..., :3])
+    np.testing.assert_array_equal(clear[0, ..., 3], 255 - np.asarray(picture))
 
 
 def test_sixteen_bits_become_the_upper_eight(tmp_path):
@@ -327,11 +339,13 @@ def test_a_part_that_is_there_twice_is_refused(tmp_path, saved):
         check_archive(file)
 
 
-def test_a_changed_bit_of_a_weight_is_seen(tmp_path, saved):
-    """The archive's checksum is insisted on, which Keras's loader does not on every Python."""
-    file = pack(tmp_path / "bad.keras", saved)
+@pytest.mark.parametrize("part", ["model.weights.h5", "assets/words"])
+def test_a_changed_bit_is_seen(tmp_path, saved, part):
+    """The archive's checksums are insisted on, which Keras's loader does not on every Python."""
+    parts = {**saved, "assets/words": b"a long list of words" * 10}
+    file = pack(tmp_path / "bad.keras", parts)
     content = bytearray(file.read_bytes())
-    content[content.find(saved["model.weights.h5"]) + len(saved["model.weights.h5"]) // 2] ^= 1
+    content[content.find(parts[part]) + len(parts[part]) // 2] ^= 1
     file.write_bytes(content)
     with pytest.raises(ValueError, match="CRC"):
         check_archive(file)

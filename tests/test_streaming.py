@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from keras_gen.datasets import Batches, ImageFolder, NpzShards, image_folder
+from keras_gen.models import PCA
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -98,6 +99,25 @@ def test_threads_change_nothing(shards):
     for workers in (1, 2):
         dataset = Batches(NpzShards(shards), 4, workers=workers, max_queue_size=3)
         np.testing.assert_array_equal(model.predict(dataset, verbose=0)[:, 0], 2 * np.arange(25))
+
+
+def trained(folder, workers):
+    """Weights after two passes over the shards."""
+    keras.utils.set_random_seed(0)
+    dataset = Batches(NpzShards(folder), 4, lambda e: e[0].astype("float32"), workers=workers, max_queue_size=3)
+    model = PCA((2,), latent_dim=1)
+    model.fit(dataset, verbose=0)
+    return [keras.ops.convert_to_numpy(w) for w in model.weights]
+
+
+def test_fit_reads_every_example_of_a_stream(shards):
+    """A model of this package, fitted to shards by threads or by none, equals the one fitted to the array."""
+    keras.utils.set_random_seed(0)
+    whole = PCA((2,), latent_dim=1)
+    whole.fit(np.stack([np.arange(25.0)] * 2, 1).astype("float32"), verbose=0)
+    for workers in (1, 2):
+        for ours, theirs in zip(trained(shards, workers), whole.weights, strict=True):
+            np.testing.assert_allclose(np.abs(ours), np.abs(keras.ops.convert_to_numpy(theirs)), rtol=1e-4, atol=1e-4)
 
 
 def test_an_image_folder_streams_what_it_holds(tmp_path):

@@ -96,6 +96,8 @@ class NpzShards:
         try:
             with np.load(file, allow_pickle=False) as data:
                 return [data[name] for name in self.arrays]
+        except MemoryError:
+            raise
         except Exception as error:  # zipfile, zlib and numpy have each their own
             raise ValueError(f"Expected a whole .npz file. Received: {file}, which is damaged: {error}") from error
 

@@ -3,15 +3,16 @@
 `keras.saving.load_model` with `safe_mode=True` refuses code: Python lambdas, names that are no Keras object, links and
 external data in HDF5; files outside of the archive are not written. What it does not bound is memory: its limits begin
 at 4 GiB a part, and a part of that size is read, or a weight allocated, before its content is known to be wrong. Nor
-does it insist on the archive's checksums: from Python 3.12 on, weights with a changed bit can load in silence.
+does it insist on the archive's checksums: from Python 3.12 on, weights with a changed bit load in silence.
 
 Keras stores what it writes without compression. So let s be the bytes that a part takes in the file and d those that
 it declares to be. A part, or a weight in it, is accepted if
 
     d <= 10 s   or   d <= 1 MiB,
 
-which bounds the memory by the file's size and admits archives packed again. `config.json` may have 16 MiB. Every
-part is read once for its CRC-32. `.weights.h5` has no checksum: there a changed bit is another weight.
+which bounds the memory by the file's size and admits archives packed again. `config.json` may have 8 MiB, which take
+up to 200 MiB when parsed. Every part is read once for its CRC-32. `.weights.h5` has no checksum: there a changed bit
+is another weight.
 """
 
 import io
@@ -22,7 +23,7 @@ from pathlib import Path, PurePosixPath
 
 EXPANSION = 10
 SMALL = 2**20
-LARGEST_CONFIG = 2**24
+LARGEST_CONFIG = 2**23
 JSON_PARTS = ("config.json", "metadata.json")
 WEIGHTS = ("model.weights.h5", "model.weights.npz")
 
