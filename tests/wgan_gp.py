@@ -7,7 +7,8 @@ With fakes G(z), z ~ N(0, I), critic f, and x_t = G(z) + t (x - G(z)), t ~ U(0, 
 
 The critic takes `critic_steps` steps a generator step, each on its own part of the batch. The generator has batch
 normalisation, the critic dropout, and the noise comes from the model's own seed: each of them keeps state that a
-training step must carry.
+training step must carry. The networks compute in the model's dtype policy; fakes and scores leave them in float32 (or
+float64), as the data come.
 
 Reference:
     I. Gulrajani, F. Ahmed, M. Arjovsky, V. Dumoulin, A. Courville, "Improved training of Wasserstein GANs",
@@ -35,32 +36,34 @@ def digits():
     return (load_digits().images / 16.0).astype("float32")
 
 
-def generator_network(latent_dim, event_shape, units, seed):
+def generator_network(latent_dim, event_shape, units, seed, dtype=None):
     weights = functools.partial(keras.initializers.GlorotUniform)
     return keras.Sequential(
         [
-            layers.Input((latent_dim,)),
-            layers.Dense(units, use_bias=False, kernel_initializer=weights(seed=seed)),
-            BatchNormalization(momentum=0.9),
-            layers.ReLU(),
-            layers.Dense(int(np.prod(event_shape)), activation="sigmoid", kernel_initializer=weights(seed=seed + 1)),
-            layers.Reshape(event_shape),
+            layers.Input((latent_dim,), dtype=dtype and dtype.variable_dtype),
+            layers.Dense(units, use_bias=False, kernel_initializer=weights(seed=seed), dtype=dtype),
+            BatchNormalization(momentum=0.9, dtype=dtype),
+            layers.ReLU(dtype=dtype),
+            layers.Dense(
+                int(np.prod(event_shape)), activation="sigmoid", kernel_initializer=weights(seed=seed + 1), dtype=dtype
+            ),
+            layers.Reshape(event_shape, dtype=dtype),
         ],
         name="generator_network",
     )
 
 
-def critic_network(event_shape, units, seed, spectral=False):
+def critic_network(event_shape, units, seed, spectral=False, dtype=None):
     weights = functools.partial(keras.initializers.GlorotUniform)
-    wrap = layers.SpectralNormalization if spectral else (lambda layer: layer)
+    wrap = functools.partial(layers.SpectralNormalization, dtype=dtype) if spectral else (lambda layer: layer)
     return keras.Sequential(
         [
-            layers.Input(event_shape),
-            layers.Flatten(),
-            wrap(layers.Dense(units, kernel_initializer=weights(seed=seed + 2))),
-            layers.LeakyReLU(0.2),
-            Dropout(0.1, seed=seed + 3),
-            layers.Dense(1, use_bias=False, kernel_initializer=weights(seed=seed + 4)),
+            layers.Input(event_shape, dtype=dtype and dtype.variable_dtype),
+            layers.Flatten(dtype=dtype),
+            wrap(layers.Dense(units, kernel_initializer=weights(seed=seed + 2), dtype=dtype)),
+            layers.LeakyReLU(0.2, dtype=dtype),
+            Dropout(0.1, seed=seed + 3, dtype=dtype),
+            layers.Dense(1, use_bias=False, kernel_initializer=weights(seed=seed + 4), dtype=dtype),
         ],
         name="critic_network",
     )
@@ -83,8 +86,8 @@ class WGANGP(GenerativeModel):
         super().__init__(event_shape, **kwargs)
         self.latent_dim, self.units, self.critic_steps = latent_dim, units, critic_steps
         self.spectral, self.seed = spectral, seed
-        self.generator = generator_network(latent_dim, self.event_shape, units, seed)
-        self.critic = critic_network(self.event_shape, units, seed, spectral)
+        self.generator = generator_network(latent_dim, self.event_shape, units, seed, self.dtype_policy)
+        self.critic = critic_network(self.event_shape, units, seed, spectral, self.dtype_policy)
         self.noise = random.Noise(seed + 5)
 
     @property
@@ -92,19 +95,20 @@ class WGANGP(GenerativeModel):
         return {"generator": self.generator, "critic": self.critic}
 
     def call(self, x, training=False):
-        return self.critic(x, training=training)[..., 0]
+        return self.score(x, training)
 
     def fake(self, n, training=True):
         z = self.noise.normal((n, self.latent_dim))
-        return self.generator(z, training=training)
+        return ops.cast(self.generator(z, training=training), self.real_dtype)
 
     def score(self, x, training=True):
-        return self.critic(x, training=training)[..., 0]
+        return ops.cast(self.critic(x, training=training)[..., 0], self.real_dtype)
 
     def critic_loss(self, batch):
         n = ops.shape(batch.x)[0]
         fake = self.fake(n)
         t = self.noise.uniform((n, *(1 for _ in self.event_shape)))
+        t = ops.cast(t, self.real_dtype)
         gradient = backend.grad(lambda x: self.score(x), fake + t * (batch.x - fake))
         norm = ops.sqrt(ops.sum(gradient**2, axis=tuple(range(1, len(gradient.shape)))) + 1e-12)
         distance = self.score(batch.x) - self.score(fake)

@@ -162,8 +162,15 @@ class GenerativeModel(Fitting, Guarded, Steps, Twins, Saving, backend.Trainer, k
                 self.objective(x, self._zero_condition(2), training=False)
 
     def _check_dtypes(self):
+        """No layer may narrow a float64 model unseen: a policy that JAX does not hold, an `Input` that casts."""
         for layer in self._flatten_layers(include_self=False):
             backend.check_dtype(layer.dtype_policy, f"{type(layer).__name__} {layer.name!r}")
+            narrow = isinstance(layer, keras.layers.InputLayer) and layer.dtype in ("float32", "float16", "bfloat16")
+            if narrow and self.real_dtype == "float64":
+                raise ValueError(
+                    f"Expected the networks of a float64 model to take float64. Received: the Input {layer.name!r} of "
+                    f"dtype {layer.dtype}, to which Keras casts. Write `keras.Input(shape, dtype=\"float64\")`."
+                )
 
     @property
     def real_dtype(self):
