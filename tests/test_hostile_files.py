@@ -74,12 +74,12 @@ HOSTILE = ["bomb", "huge header", "short", "postscript", "sparse", "loop", "pipe
 
 @pytest.mark.parametrize("how", HOSTILE)
 def test_a_hostile_picture_is_refused_by_name(folder, how):
-    """A ValueError names the file; under a second and 20 MiB."""
+    """A ValueError names the file; under five seconds and 20 MiB."""
     hostile_picture(folder / "only" / "5.png", how)
     before, start = peak(reset=True), time.perf_counter()
     with pytest.raises(ValueError, match="readable picture.*5.png"):
         image_folder(folder)
-    assert time.perf_counter() - start < 1 and peak() - before < 20 * MIB
+    assert time.perf_counter() - start < 5 and peak() - before < 20 * MIB
 
 
 def test_pictures_are_skipped_with_a_warning_that_counts_and_names(folder):
@@ -297,13 +297,13 @@ HOSTILE_ARCHIVES = {
 
 @pytest.mark.parametrize("how", HOSTILE_ARCHIVES)
 def test_a_hostile_archive_is_refused(tmp_path, saved, how):
-    """By its parts: sizes, names, what is missing; in a second and 40 MiB."""
+    """By its parts: sizes, names, what is missing; in five seconds and 40 MiB."""
     change, compression, words = HOSTILE_ARCHIVES[how]
     file = pack(tmp_path / "bad.keras", change(saved), compression)
     before, start = peak(reset=True), time.perf_counter()
     with pytest.raises(ValueError, match=f"bad.keras.*{words}"):
         check_archive(file)
-    assert time.perf_counter() - start < 1 and peak() - before < 40 * MIB
+    assert time.perf_counter() - start < 5 and peak() - before < 40 * MIB
 
 
 @pytest.mark.parametrize(

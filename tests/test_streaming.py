@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import keras
@@ -93,12 +94,43 @@ def test_a_pass_reads_each_shard_once(shards, group, monkeypatch):
     assert changes == 4 if group == 1 else changes > 4
 
 
+def test_sources_are_sequences(shards):
+    """They end, and count from the end too, as lists do: whoever reads them may rely on it."""
+    Image.new("RGB", (4, 4)).save(shards / "1.png")
+    (shards / "labels.csv").write_text("file,label\n1.png,3")
+    pictures, examples = ImageFolder(shards, labels=shards / "labels.csv"), NpzShards(shards)
+    assert (len(list(pictures)), len(list(examples))) == (1, 25)
+    assert pictures[-1][1] == 3 and examples[-1][0][0] == 24 and examples[-25][0][0] == 0
+    for source in (pictures, examples):
+        with pytest.raises(IndexError):
+            source[len(source)]
+
+
 def test_threads_change_nothing(shards):
     """Keras's reading by two threads gives the same as by none, in the same order."""
     model = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(2.0)])
     for workers in (1, 2):
         dataset = Batches(NpzShards(shards), 4, workers=workers, max_queue_size=3)
         np.testing.assert_array_equal(model.predict(dataset, verbose=0)[:, 0], 2 * np.arange(25))
+
+
+@pytest.mark.parametrize("read", ["fit", "predict"])
+def test_two_workers_read_at_once(read):
+    """An example is handed out only while another one is being read too: one worker alone would wait in vain."""
+    together, met = threading.Barrier(2, timeout=20), set()
+
+    def meet(i):
+        if threading.current_thread() is not threading.main_thread():  # which may look at a batch for its shape
+            together.wait()
+            met.add(i)
+        return np.full(2, i, "float32")
+
+    dataset = Batches(range(8), 1, transform=meet, workers=2, max_queue_size=2)
+    if read == "fit":
+        PCA((2,), latent_dim=1).fit(dataset, verbose=0)
+    else:
+        keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(1.0)]).predict(dataset, verbose=0)
+    assert met == set(range(8))
 
 
 def trained(folder, workers):

@@ -83,6 +83,7 @@ class ImageFolder:
         return len(self.files)
 
     def __getitem__(self, i):
+        i = range(len(self))[i]
         for k in (*range(i, len(self)), *range(i)):
             if self.files[k] in self.skipped:
                 continue

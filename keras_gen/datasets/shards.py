@@ -65,6 +65,7 @@ class NpzShards:
         return int(self._starts[-1])
 
     def __getitem__(self, i):
+        i = range(len(self))[i]
         shard = int(np.searchsorted(self._starts, i, side="right")) - 1
         row = i - int(self._starts[shard])
         return tuple(array[row] for array in self._read(shard))
