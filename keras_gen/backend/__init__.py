@@ -13,6 +13,7 @@ contract that each backend fulfils in a file of its own:
 | `compile(fn, variables)` | `fn` compiled; each call reads the variables' current values and leaves no side effect |
 | `apply_gradients(optimizer, gradients, good)` | one step of the optimizer on its variables; none if `good` is false |
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
+| `export_options`, `export_onnx` | what exporting needs beyond Keras's exporters |
 | `DataAdapter` | the base of what Keras's `fit` takes as data |
 | `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |
 | `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.replicas` |
@@ -26,6 +27,7 @@ an inner `keras.StatelessScope` that holds all current values, and hands the new
 import keras
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
+from keras_gen.backend.export import export_onnx, export_options
 from keras_gen.backend.noise import Noise
 from keras_gen.backend.optimizer_group import OptimizerGroup
 from keras_gen.backend.precision import check_dtype
@@ -57,6 +59,8 @@ __all__ = [
     "batch_dataset",
     "block",
     "check_dtype",
+    "export_onnx",
+    "export_options",
     "compile",
     "divided",
     "grad",

@@ -3,18 +3,34 @@
 import keras
 from keras import ops
 
+from keras_gen.models.exporting import export
+
 
 class Saving:
     """Mixin of `GenerativeModel`: saving, loading, exporting."""
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kwargs):
-        """Write `model(x)` for serving, as `keras.Model.export`; the signature is known from the event's shape."""
-        if input_signature is None:
-            input_signature = [keras.InputSpec(shape=(None, *self.event_shape), dtype=self.event_dtype)]
-            if self.conditional:
-                dtype = "int32" if self.num_classes is not None else "float32"
-                input_signature.append(keras.InputSpec(shape=(None, *self.condition_shape), dtype=dtype))
-        return super().export(filepath, format, verbose, input_signature=input_signature, **kwargs)
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, *, what="call", **kwargs):
+        """Write a method of the model as a program for another runtime, the batch free.
+
+        Args:
+            filepath: a folder for "tf_saved_model", else a file ending in .onnx, .tflite, .pt2 or .xml.
+            format: `"tf_saved_model"` (default), `"onnx"`, `"litert"`, `"torch"` or `"openvino"`; not every backend
+                writes every format.
+            verbose: as in `keras.Model.export`.
+            input_signature: `keras.InputSpec`s of the inputs; default those named below.
+            what: the method. `"call"` (default), `"encode"` and `"log_prob"` (of an exact likelihood) take x;
+                `"decode"` takes z; `"sample"` takes `keys`, int32 `(n, 2)`, and `temperature`, a float32 scalar. A
+                conditional model takes the condition after the first input.
+            **kwargs: options of Keras's exporter.
+
+        `keras_gen.random.keys(seed, n)` are the keys with which the other runtime gives the samples of
+        `model.sample(n, seed=seed)`, to 1e-5.
+
+        Raises:
+            ValueError: before any work: a method that the model has not, a format that this backend, or this method in
+                it, cannot be written in (it says what to use instead), a package that is missing, a wrong suffix.
+        """
+        export(self, filepath, format, what, verbose, input_signature, **kwargs)
 
     def save_own_variables(self, store):
         """Keras saves no seeds and would reset them on load; here each generator's state is kept."""
