@@ -1,11 +1,14 @@
 """The laws of divergence: a bad loss or gradient is found in its step, named, undone; what is normal is let pass."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 from keras import layers, ops
 
 from keras_gen.models import Divergence, DivergenceError, GenerativeModel
+from keras_gen.models.guard import Guard
 from tests.test_engine import state, wgan
 from tests.test_optimizer_group import Duel, numbers
 
@@ -401,11 +404,16 @@ def test_options_out_of_range_are_refused(options, message):
         Divergence(**options)
 
 
-def test_compile_refuses_what_it_cannot_do():
-    """Options of another kind, and a rate that is a schedule, which nothing can lower."""
+def test_compile_refuses_what_it_cannot_do(monkeypatch):
+    """Options of another kind; a rate that is a schedule, which nothing can lower; skipping on several replicas."""
     with pytest.raises(ValueError, match="`divergence` as a"):
         fragile(divergence="stop")
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.5)
     optimizers = {"zeta": keras.optimizers.Adam(schedule), "alpha": keras.optimizers.Adam(0.1)}
     with pytest.raises(ValueError, match="schedule for player 'zeta'"):
         fragile(optimizers, divergence=Divergence(skip=1, rate_factor=0.5))
+    model = fragile()
+    two = types.SimpleNamespace(num_replicas_in_sync=2)
+    monkeypatch.setattr(type(model), "distribute_strategy", two, raising=False)
+    with pytest.raises(ValueError, match="`skip=0` under a `tf.distribute`"):
+        Guard(model, Divergence(skip=1))

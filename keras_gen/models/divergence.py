@@ -70,8 +70,8 @@ class Divergence:
             as `gradient_norm` (with several players `{player}_gradient_norm`); beyond 1.8e19 it is infinite in float32.
             Under loss scaling a gradient that overflowed counts as 0.
         skip: bad steps in a row that a player may leave out, default 0: the first one stops training. An epoch logs
-            how many were left out as `skipped` (`{player}_skipped`), and they do not enter its means. Not within
-            `tf.distribute`.
+            how many were left out as `skipped` (`{player}_skipped`), and they do not enter its means. Not under
+            a `tf.distribute` strategy.
         rate_factor: each skipped step multiplies its player's learning rate by this, in (0, 1], default 1. The epoch's
             last rate is logged as `learning_rate` (`{player}_learning_rate`).
         check_every: steps between looks at the record, default 100. A look waits for the step before it.

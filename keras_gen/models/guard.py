@@ -32,6 +32,8 @@ class Guard:
         self._seen, self._good, self._order, self._statistics = None, None, [], []
         self._looked, self._due = 0, 0
         self._kept = None
+        if options.skip:
+            _check_one_replica(model)
         if options.rate_factor < 1.0:
             _check_rates(self.group)
         if self.players:
@@ -257,6 +259,14 @@ class Guarded:
     def skipped_steps(self):
         """Dict, player -> steps that were skipped since `compile`, as far as they were read."""
         return dict(self._guard.skipped)
+
+
+def _check_one_replica(model):
+    if getattr(getattr(model, "distribute_strategy", None), "num_replicas_in_sync", 1) > 1:
+        raise ValueError(
+            "Expected `skip=0` under a `tf.distribute` strategy, which applies no gradients within a branch. "
+            "Received: skip > 0. Leave it out, or train on one replica."
+        )
 
 
 def _check_rates(group):
