@@ -412,18 +412,3 @@ def test_several_steps_an_execution_become_one_on_torch():
     with pytest.warns(UserWarning, match="one step a call on torch"):
         model.compile_from_config({**config, "steps_per_execution": 2})
     assert model.steps_per_execution == 1
-
-
-@pytest.mark.filterwarnings("ignore:The `native_serialization` parameter:DeprecationWarning")  # Keras's call of JAX
-@pytest.mark.skipif(keras.config.backend() == "torch", reason="Keras exports no SavedModel from torch")
-@pytest.mark.parametrize("name", ["vae", "conditional_labels"])
-def test_export_serves_what_the_model_gives(name, tmp_path):
-    """A model leaves by `export` without a signature from the user, and is served by TensorFlow alone."""
-    tensorflow = pytest.importorskip("tensorflow")
-    model, _, _ = fitted(name)
-    x, condition = first(4, name)
-    model.export(str(tmp_path / "served"), verbose=False)
-    served = tensorflow.saved_model.load(str(tmp_path / "served"))
-    given = served.serve(x.astype("float32"), *(c.astype("int32") for c in condition))
-    expected = model.predict((x, *condition) if condition else x, verbose=0)
-    np.testing.assert_allclose(given.numpy(), expected, rtol=0, atol=1e-5)

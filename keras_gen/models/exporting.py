@@ -51,6 +51,7 @@ _NO_PAIR = {
     + _ELSEWHERE.format(backend="tensorflow"),
 }
 _NO_SAMPLER = {
+    ("jax", "onnx"): "jax2onnx does not trace random keys of a free batch. " + _ELSEWHERE.format(backend="tensorflow"),
     ("tensorflow", "litert"): "LiteRT has no bitwise and, of which random keys are made. Export what='decode' and "
     "draw z outside, or use format='onnx'.",
     ("torch", "openvino"): "OpenVINO does not read torch's bitwise shift. Use format='onnx', which OpenVINO reads.",
@@ -130,7 +131,7 @@ def export(model, filepath, format, what, verbose, signature, **kwargs):
     model.synchronize()
     endpoint = Endpoint(model, what)
     signature = endpoint.signature() if signature is None else signature
-    if format == "onnx" and not kwargs and backend.export_onnx(endpoint, str(filepath), signature):
+    if format == "onnx" and backend.export_onnx(endpoint, str(filepath), signature, **kwargs):
         return
     options = {**backend.export_options(format, [spec.shape for spec in signature]), **kwargs}
     keras.Model.export(endpoint, str(filepath), format, verbose, input_signature=signature, **options)
