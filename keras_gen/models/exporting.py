@@ -12,6 +12,7 @@ and handed to Keras's exporter. A sampler takes keys instead of a seed, so nothi
 """
 
 import importlib.util
+import warnings
 
 import keras
 
@@ -131,7 +132,10 @@ def export(model, filepath, format, what, verbose, signature, **kwargs):
     model.synchronize()
     endpoint = Endpoint(model, what)
     signature = endpoint.signature() if signature is None else signature
-    if format == "onnx" and backend.export_onnx(endpoint, str(filepath), signature, **kwargs):
-        return
-    options = {**backend.export_options(format, [spec.shape for spec in signature]), **kwargs}
-    keras.Model.export(endpoint, str(filepath), format, verbose, input_signature=signature, **options)
+    with warnings.catch_warnings():
+        for category in (DeprecationWarning, FutureWarning):  # exporters warn of their own calls of one another
+            warnings.simplefilter("ignore", category)
+        if format == "onnx" and backend.export_onnx(endpoint, str(filepath), signature, **kwargs):
+            return
+        options = {**backend.export_options(format, [spec.shape for spec in signature]), **kwargs}
+        keras.Model.export(endpoint, str(filepath), format, verbose, input_signature=signature, **options)
