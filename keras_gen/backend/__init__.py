@@ -16,7 +16,7 @@ contract that each backend fulfils in a file of its own:
 | `export_options`, `export_onnx` | what exporting needs beyond Keras's exporters |
 | `DataAdapter` | the base of what Keras's `fit` takes as data |
 | `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |
-| `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.replicas` |
+| `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.devices` |
 | `Trainer` | the mixin that turns `train_on(data)`, `test_on(data)` and `predict_on(data)` into Keras's steps |
 
 Side effects of `fn` (moving averages, seeds, metrics) happen exactly once and survive the differentiation on every
@@ -27,11 +27,18 @@ an inner `keras.StatelessScope` that holds all current values, and hands the new
 import keras
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
+<<<<<<< HEAD
+from keras_gen.backend.devices import agree, all_sum, block, divided, processes, replicas, rows, share, summed
+from keras_gen.backend.noise import Noise
+from keras_gen.backend.optimizer_group import OptimizerGroup
+from keras_gen.backend.precision import check_dtype
+=======
 from keras_gen.backend.export import export_onnx, export_options
 from keras_gen.backend.noise import Noise
 from keras_gen.backend.optimizer_group import OptimizerGroup
 from keras_gen.backend.precision import check_dtype
 from keras_gen.backend.replicas import agree, all_sum, block, divided, processes, replicas, rows, share, summed
+>>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
 
 row_dataset = batch_dataset = None
 

@@ -1,14 +1,14 @@
 """Training noise that is the same on one device and on many.
 
 The noise of a step is one draw e for the global batch, from a state that all replicas advance alike; row i is the
-noise of example i. A replica with the rows o ... o + n - 1 (`keras_gen.backend.replicas`) keeps e[o : o + n]. So it
+noise of example i. A replica with the rows o ... o + n - 1 (`keras_gen.backend.devices`) keeps e[o : o + n]. So it
 draws P times what it needs, which costs less than a generator keyed by row: P n numbers from a backend's own generator
 take less time than n from Threefry on `keras.ops` up to some tens of replicas. With one replica it is the draw itself.
 """
 
 import keras
 
-from keras_gen.backend.replicas import replicas, rows
+from keras_gen.backend.devices import replicas, rows
 
 
 class Noise(keras.random.SeedGenerator):

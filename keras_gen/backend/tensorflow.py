@@ -9,8 +9,8 @@ import functools
 import keras
 import tensorflow as tf
 
+from keras_gen.backend.devices_tensorflow import replicas
 from keras_gen.backend.optimizer_group import unwrapped
-from keras_gen.backend.replicas_tensorflow import replicas
 
 
 def value_and_grad(fn, variables, has_aux=False):

@@ -13,7 +13,7 @@ import keras
 import torch
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 
-from keras_gen.backend.replicas_torch import share, step
+from keras_gen.backend.devices_torch import share, step
 
 _tree = keras.tree
 

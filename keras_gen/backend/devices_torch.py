@@ -1,4 +1,4 @@
-"""`keras_gen.backend.replicas` on torch: the processes of `torch.distributed`.
+"""`keras_gen.backend.devices` on torch: the processes of `torch.distributed`.
 
 Keras 3.15 has no distribution of its own on torch. Where the user has called `torch.distributed.init_process_group`,
 each process is a replica: it reads its block of each global batch, and sums go through `all_reduce`. A list of tensors

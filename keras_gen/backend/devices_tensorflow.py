@@ -1,4 +1,4 @@
-"""`keras_gen.backend.replicas` on TensorFlow: the replicas of `tf.distribute.MirroredStrategy`.
+"""`keras_gen.backend.devices` on TensorFlow: the replicas of `tf.distribute.MirroredStrategy`.
 
 Inside of `strategy.run` the replica context knows the others; outside of a strategy there is one replica.
 """

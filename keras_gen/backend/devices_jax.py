@@ -1,4 +1,4 @@
-"""`keras_gen.backend.replicas` on JAX: a program is written for the global batch, and XLA divides it among devices.
+"""`keras_gen.backend.devices` on JAX: a program is written for the global batch, and XLA divides it among devices.
 
 Under `keras.distribution.DataParallel` and `ModelParallel` a batch is one array, however many devices hold it, and
 sums, moments and draws are those of the whole. Processes bring their own rows, of which Keras makes that array.

@@ -1,0 +1,104 @@
+"""Many devices train as one: the same global batch gives the same weights, logs and evaluations to 1e-5.
+
+Each case is a program of its own (`tests.many_devices`), since a process sees its devices when it starts: an epoch of
+three steps with sampling noise, dropout, normalisation over the batch, several players, a last batch that the replicas
+do not divide, validation; then saved, loaded, and another epoch.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_gen import backend
+from tests.many_devices import difference
+
+BACKEND = keras.config.backend()
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = "even" if BACKEND == "jax" else "uneven"
+CASES = [f"vae_{SIZE}", f"wgan_gp_{SIZE}"]
+KINDS = {
+    "tensorflow": {"mirrored_2": CASES, "mirrored_4": CASES[:1]},
+    "jax": {"data_parallel": CASES, "model_parallel": CASES[:1], "jax_processes": CASES[:1]},
+    "torch": {"torch_processes": CASES},
+}[BACKEND]
+
+
+def start(kind, cases, folder, *process):
+    flags = "--xla_force_host_platform_device_count=8" if kind in ("data_parallel", "model_parallel") else ""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tests.many_devices", kind, ",".join(cases), str(folder), *map(str, process)]
+    return subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
+def finish(programs):
+    for program in programs:
+        try:
+            error = program.communicate(timeout=240)[1]
+        finally:
+            program.kill()
+        assert program.returncode == 0, error[-3000:]
+
+
+def port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """What one device gives."""
+    folder = tmp_path_factory.mktemp("one")
+    finish([start("one", CASES, folder)])
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_devices_equal_one(kind, one, tmp_path):
+    """Weights and statistics to 1e-5, logs and evaluations too, before and after a save and a load; the file too."""
+    processes = [()]
+    if kind.endswith("processes"):
+        address = port()
+        processes = [(index, address) for index in range(2)]
+    finish([start(kind, KINDS[kind], tmp_path, *process) for process in processes])
+    for case in KINDS[kind]:
+        weights, logs = difference(one / f"{case}.npz", tmp_path / f"{case}.npz")
+        assert weights <= 1e-5 and logs <= 1e-5, case
+    assert_loads(tmp_path / f"{CASES[0]}.keras", np.load(one / f"{CASES[0]}.npz"))
+
+
+def assert_loads(path, expected):
+    """The file of the distributed run, loaded here on one device, holds the one-device weights."""
+    for i, v in enumerate(keras.saving.load_model(path).weights):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(v), expected[f"weight {i} {v.name}"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("n, count", [(8, 2), (9, 2), (10, 4)])
+def test_blocks_divide_a_batch(monkeypatch, n, count):
+    """The blocks of all processes are the rows of the batch, each once, in order; their sizes differ by one at most."""
+    if BACKEND == "jax" and n % count:
+        n -= n % count
+    blocks = []
+    for index in range(count):
+        monkeypatch.setattr("keras_gen.backend.devices.processes", lambda index=index: (index, count))
+        blocks.append(np.arange(n)[backend.block(n)])
+    np.testing.assert_array_equal(np.concatenate(blocks), np.arange(n))
+    assert max(map(len, blocks)) - min(map(len, blocks)) <= 1
+    with pytest.raises(ValueError, match="examples in each global batch"):
+        backend.block(count - 1)
+
+
+def test_with_one_replica_noise_is_that_of_keras():
+    """`Noise` draws what `keras.random` draws from the same seed, number by number, and advances as it does."""
+    noise, keras_noise = backend.Noise(3), keras.random.SeedGenerator(3)
+    for _ in range(2):
+        for draw in ("normal", "uniform"):
+            ours = getattr(noise, draw)((5, 2))
+            expected = getattr(keras.random, draw)((5, 2), seed=keras_noise)
+            np.testing.assert_array_equal(keras.ops.convert_to_numpy(ours), keras.ops.convert_to_numpy(expected))
