@@ -1,16 +1,9 @@
-<<<<<<< HEAD
 """Training on many devices, as a program: `python -m tests.many_devices KIND CASES FOLDER [INDEX PORT]`.
 
 KIND says on what, CASES which of `cases()` with commas between (`all`: each), and FOLDER receives what the models were
 after it: `python -m tests.many_devices one all FOLDER` on one device. `python -m tests.many_devices differences ONE
 MANY` prints how far two folders are apart. `MODELS` is the registry: id to a function that makes a compiled model and
 its data `(x, y, sample_weight)`. A family adds its models here and inherits the laws of
-=======
-"""Training on many devices, as a program: `python -m tests.many_devices KIND FOLDER [INDEX PORT]`.
-
-KIND says on what; FOLDER receives what the models were after it. `MODELS` is the registry: id to a function that makes
-a compiled model and its data `(x, y, sample_weight)`. A family adds its models here and inherits the laws of
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
 `test_many_devices.py`: many devices give the weights, logs and evaluations of one device with the same global batch.
 SGD, since Adam magnifies rounding errors where a gradient is tiny.
 """
@@ -18,18 +11,12 @@ SGD, since Adam magnifies rounding errors where a gradient is tiny.
 import contextlib
 import os
 import sys
-<<<<<<< HEAD
 from pathlib import Path
-=======
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
 
 import keras
 import numpy as np
 
-<<<<<<< HEAD
 from keras_gen import backend
-=======
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
 from keras_gen.datasets import digits
 from keras_gen.models import IWAE, VAE, ConditionalVAE
 from keras_gen.networks import MLP
@@ -55,31 +42,19 @@ def networks():
 def vae(n):
     """With annealed KL, free bits, a weight for each example and clipped gradients."""
     beta = keras.optimizers.schedules.PolynomialDecay(0.5, 6, end_learning_rate=1.0)
-<<<<<<< HEAD
     model = VAE((64,), 4, **networks(), beta=beta, free_bits=0.05, seed=1)
-=======
-    model = VAE((64,), 3, **networks(), beta=beta, free_bits=0.05, seed=1)
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
     model.compile(keras.optimizers.SGD(2e-3, global_clipnorm=2.0), metrics=[keras.metrics.MeanAbsoluteError("mae")])
     return model, (images(n)[0].reshape(n, 64), None, np.linspace(0.5, 1.5, n, dtype="float32"))
 
 
 def conditional_vae(n):
-<<<<<<< HEAD
     model = ConditionalVAE((64,), 4, **networks(), posterior="laplace", num_classes=10, seed=1)
-=======
-    model = ConditionalVAE((64,), 3, **networks(), posterior="laplace", num_classes=10, seed=1)
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
     model.compile(keras.optimizers.SGD(2e-3))
     return model, (images(n)[0].reshape(n, 64), images(n)[1], None)
 
 
 def iwae(n):
-<<<<<<< HEAD
     model = IWAE((64,), 4, **networks(), num_samples=3, seed=1)
-=======
-    model = IWAE((64,), 3, **networks(), num_samples=3, seed=1)
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
     model.compile(keras.optimizers.SGD(2e-3))
     return model, (images(n)[0].reshape(n, 64), None, None)
 
@@ -94,34 +69,21 @@ def wgan_gp(n):
 MODELS = {"vae": vae, "conditional_vae": conditional_vae, "iwae": iwae, "wgan_gp": wgan_gp}
 
 
-<<<<<<< HEAD
 def numbers(model, history):
     """All that must agree: weights and statistics, the epoch's logs, those of the validation among them."""
     found = {f"weight {i} {v.name}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.weights)}
     found.update({f"log {k}": np.array(v) for k, v in history.items()})
-=======
-def numbers(model, history, evaluation):
-    """All that must agree: weights and statistics, the epoch's logs, the evaluation."""
-    found = {f"weight {i} {v.name}": keras.ops.convert_to_numpy(v) for i, v in enumerate(model.weights)}
-    found.update({f"log {k}": np.array(v) for k, v in history.items()})
-    found.update({f"evaluate {k}": np.array(v) for k, v in evaluation.items()})
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
     return found
 
 
 def train(name, size, path=None, scope=contextlib.nullcontext):
-<<<<<<< HEAD
     """An epoch of three steps, and a validation; saved at `path` and loaded, the model has another epoch."""
-=======
-    """An epoch of three steps; with `path` the model is saved there, loaded, and has another one."""
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
     keras.utils.set_random_seed(0)
     with scope():
         model, (x, y, weight) = MODELS[name](SIZES[size])
     arguments = {"x": x, "y": y, "sample_weight": weight, "batch_size": BATCH, "verbose": 0}
     validation = tuple(a if a is None else a[:BATCH] for a in (x, y, weight))
     history = model.fit(**arguments, seed=5, validation_data=validation).history
-<<<<<<< HEAD
     found = numbers(model, history)
     if path is None:
         return found
@@ -139,28 +101,6 @@ def save(model, path):
     if index == 0 or keras.config.backend() == "jax":
         model.save(path if index == 0 else path.replace(".keras", f"_{index}.keras"))
     backend.agree(0)
-=======
-    found = numbers(model, history, model.evaluate(**arguments, return_dict=True))
-    if path is not None:
-        saves(model, path)
-        with scope():
-            model = keras.saving.load_model(path)
-        history = model.fit(**arguments, seed=6).history
-        found.update({f"again {k}": v for k, v in numbers(model, history, {}).items()})
-    return found
-
-
-def saves(model, path):
-    """One process writes, all wait until it has."""
-    if keras.config.backend() == "torch" and "RANK" in os.environ:
-        import torch.distributed as dist
-
-        if dist.get_rank() == 0:
-            model.save(path)
-        dist.barrier()
-    elif not os.path.exists(path):
-        model.save(path)
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
 
 
 def mirrored(count):
@@ -176,17 +116,10 @@ def data_parallel():
 
 
 def model_parallel():
-<<<<<<< HEAD
     """Four parts of the batch by two parts of the inputs of each dense kernel."""
     mesh = keras.distribution.DeviceMesh((4, 2), ("batch", "model"), keras.distribution.list_devices())
     layout = keras.distribution.LayoutMap(mesh)
     layout[".*kernel"] = ("model", None)
-=======
-    """Four rows of the batch by two columns of each dense kernel."""
-    mesh = keras.distribution.DeviceMesh((4, 2), ("batch", "model"), keras.distribution.list_devices())
-    layout = keras.distribution.LayoutMap(mesh)
-    layout[".*kernel"] = (None, "model")
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
     keras.distribution.set_distribution(
         keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch", auto_shard_dataset=False)
     )
@@ -211,7 +144,6 @@ def leave():
     dist.destroy_process_group()
 
 
-<<<<<<< HEAD
 def cases():
     """Every model, with a last batch that the devices do not divide where this is allowed."""
     sizes = ["even"] if keras.config.backend() == "jax" else list(SIZES)
@@ -230,29 +162,10 @@ def main(kind, names, folder, *process):
         found = train(*case.rsplit("_", 1), f"{folder}/{case}.keras" if case.startswith("vae") else None, scope)
         if not process or process[0] == "0":
             np.savez(f"{folder}/{case}.npz", **found)
-=======
-def main(kind, folder, *process):
-    start = {"data_parallel": data_parallel, "model_parallel": model_parallel, "jax_processes": jax_process}
-    scope = contextlib.nullcontext
-    if kind.startswith("mirrored"):
-        scope = mirrored(int(kind.removeprefix("mirrored_")))
-    elif kind == "torch_processes":
-        torch_process(*process)
-    else:
-        start[kind](*process)
-    sizes = SIZES if keras.config.backend() in ("tensorflow", "torch") else ["even"]
-    for name in MODELS:
-        for size in sizes:
-            path = f"{folder}/{name}.keras" if size == "even" and name in ("vae", "wgan_gp") else None
-            found = train(name, size, path, scope)
-            if not process or process[0] == "0":
-                np.savez(f"{folder}/{name}_{size}.npz", **found)
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
     if kind == "torch_processes":
         leave()
 
 
-<<<<<<< HEAD
 def difference(one, many):
     """Largest difference of weights, and of logs (relative beyond 1), of two results."""
     one, many = np.load(one), np.load(many)
@@ -271,7 +184,3 @@ def differences(one, many):
 
 if __name__ == "__main__":
     differences(*sys.argv[2:]) if sys.argv[1] == "differences" else main(*sys.argv[1:])
-=======
-if __name__ == "__main__":
-    main(*sys.argv[1:])
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632

@@ -27,18 +27,11 @@ an inner `keras.StatelessScope` that holds all current values, and hands the new
 import keras
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-<<<<<<< HEAD
 from keras_gen.backend.devices import agree, all_sum, block, divided, processes, replicas, rows, share, summed
-from keras_gen.backend.noise import Noise
-from keras_gen.backend.optimizer_group import OptimizerGroup
-from keras_gen.backend.precision import check_dtype
-=======
 from keras_gen.backend.export import export_onnx, export_options
 from keras_gen.backend.noise import Noise
 from keras_gen.backend.optimizer_group import OptimizerGroup
 from keras_gen.backend.precision import check_dtype
-from keras_gen.backend.replicas import agree, all_sum, block, divided, processes, replicas, rows, share, summed
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632
 
 row_dataset = batch_dataset = None
 

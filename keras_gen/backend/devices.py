@@ -28,19 +28,11 @@ the global batch, so it has one replica, whatever the number of devices, and its
 import keras
 
 if keras.config.backend() == "tensorflow":
-<<<<<<< HEAD:keras_gen/backend/devices.py
     from keras_gen.backend.devices_tensorflow import agree, all_sum, divided, processes, replicas, rows, share, summed
 elif keras.config.backend() == "jax":
     from keras_gen.backend.devices_jax import agree, all_sum, divided, processes, replicas, rows, share, summed
 else:
     from keras_gen.backend.devices_torch import agree, all_sum, divided, processes, replicas, rows, share, summed
-=======
-    from keras_gen.backend.replicas_tensorflow import agree, all_sum, divided, processes, replicas, rows, share, summed
-elif keras.config.backend() == "jax":
-    from keras_gen.backend.replicas_jax import agree, all_sum, divided, processes, replicas, rows, share, summed
-else:
-    from keras_gen.backend.replicas_torch import agree, all_sum, divided, processes, replicas, rows, share, summed
->>>>>>> de23449dd60124b3bec5ea991852e7f3d3ce9632:keras_gen/backend/replicas.py
 
 __all__ = ["agree", "all_sum", "block", "divided", "processes", "replicas", "rows", "share", "summed"]
 
