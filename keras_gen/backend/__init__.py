@@ -12,6 +12,7 @@ contract that each backend fulfils in a file of its own:
 | `no_grad(fn, *args)` | `fn(*args)` as constants |
 | `compile(fn, variables)` | `fn` compiled; each call reads the variables' current values and leaves no side effect |
 | `apply_gradients(optimizer, gradients, good)` | one step of the optimizer on its variables; none if `good` is false |
+| `append(record, values)` | scalars at the end of a vector that is a variable; the oldest ones fall out |
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
 | `export_options`, `export_onnx` | what exporting needs beyond Keras's exporters |
 | `DataAdapter` | the base of what Keras's `fit` takes as data |
@@ -37,11 +38,31 @@ row_dataset = batch_dataset = None
 
 if keras.config.backend() == "tensorflow":
     from keras_gen.backend.data import batch_dataset, row_dataset
-    from keras_gen.backend.tensorflow import Trainer, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
+    from keras_gen.backend.tensorflow import (
+        Trainer,
+        append,
+        apply_gradients,
+        compile,
+        grad,
+        jvp,
+        no_grad,
+        value_and_grad,
+        vjp,
+    )
 elif keras.config.backend() == "jax":
-    from keras_gen.backend.jax import Trainer, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
+    from keras_gen.backend.jax import Trainer, append, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
 elif keras.config.backend() == "torch":
-    from keras_gen.backend.torch import Trainer, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
+    from keras_gen.backend.torch import (
+        Trainer,
+        append,
+        apply_gradients,
+        compile,
+        grad,
+        jvp,
+        no_grad,
+        value_and_grad,
+        vjp,
+    )
 else:
     raise ImportError(
         "keras_gen trains on the Keras backends 'tensorflow', 'jax' and 'torch'. "
@@ -55,6 +76,7 @@ __all__ = [
     "Trainer",
     "agree",
     "all_sum",
+    "append",
     "apply_gradients",
     "batch_dataset",
     "block",

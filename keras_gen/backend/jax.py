@@ -134,6 +134,12 @@ def apply_gradients(optimizer, gradients, good=None):
     _hand_over([*trainable, *own], [*values[0], *values[1]])
 
 
+def append(record, values):
+    """Append the scalars `values` to the vector `record`, a Keras variable; the oldest ones fall out."""
+    newest = jax.numpy.stack(values).astype(record.dtype)
+    record.assign(jax.numpy.concatenate([record.value[len(values) :], newest]))
+
+
 class Trainer:
     """Keras's steps on JAX from `train_on`, `test_on` and `predict_on`: state in, state out."""
 

@@ -74,7 +74,7 @@ class OptimizerGroup(keras.optimizers.Optimizer):
     """
 
     record = None
-    """The last numbers that `note` was given, a vector; None before `keep_record`."""
+    """The last losses of the players, a vector; None before `keep_record`."""
 
     def __init__(self, optimizers, name="optimizer_group"):
         if not isinstance(optimizers, collections.abc.Mapping):
@@ -127,15 +127,10 @@ class OptimizerGroup(keras.optimizers.Optimizer):
         return [*self._variables, *record, *(v for o in self._members.values() for v in o.variables)]
 
     def keep_record(self, size, dtype="float32"):
-        """Begin a record of the last `size` numbers noted: state of training like the rest, but in no file."""
+        """Begin a record of `size` numbers: state of training like the rest, but in no file."""
         zeros = keras.ops.zeros((size,), dtype)
         record = keras.Variable(zeros, dtype=dtype, trainable=False, aggregation="only_first_replica", name="record")
         vars(self)["record"] = record
-
-    def note(self, values):
-        """Append the scalars `values` to the record; the oldest ones fall out."""
-        newest = keras.ops.stack(values) if len(values) > 1 else keras.ops.reshape(values[0], (1,))
-        self.record.assign(keras.ops.concatenate([self.record.value[len(values) :], newest]))
 
     def member(self, player):
         """The optimizer that steps `player`, with its loss scaling around it."""

@@ -86,6 +86,12 @@ def _as_they_are(gradients_and_variables):
     return gradients_and_variables
 
 
+def append(record, values):
+    """Append the scalars `values` to the vector `record`, a Keras variable; the oldest ones fall out."""
+    newest = [tf.cast(value, record.dtype) for value in values]
+    record.assign(tf.concat([record.value[len(values) :], tf.stack(newest)], axis=0))
+
+
 class Trainer:
     """Keras's steps on TensorFlow from `train_on`, `test_on` and `predict_on`."""
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen import backend
 from keras_gen.models.divergence import DivergenceError
 
 _READ = -1e38  # in a row that was read before
@@ -72,7 +73,7 @@ class Guard:
 
     def _norm(self, player, gradients):
         dtype = self.model.real_dtype
-        norm = ops.sqrt(sum(ops.sum(ops.square(ops.cast(g, dtype))) for g in gradients))
+        norm = ops.sqrt(sum(ops.vdot(g, g) for g in (ops.cast(g, dtype) for g in gradients)))
         scale = self._scale(player)
         if scale is None:
             return norm
@@ -94,7 +95,7 @@ class Guard:
     def finish(self, logs, count):
         """The step is over: its row enters the record. Returns the logs and examples that enter the epoch's means."""
         if self.players:
-            self.group.note([self._seen.get(i, 0.0) for i in range(self.width)])
+            backend.append(self.group.record, [self._seen.get(i, 0.0) for i in range(self.width)])
         good, statistics = self._good, self._statistics
         self._seen, self._good, self._statistics = None, None, []
         if good is None:
