@@ -73,7 +73,8 @@ class Guard:
 
     def _norm(self, player, gradients):
         dtype = self.model.real_dtype
-        norm = ops.sqrt(sum(ops.vdot(g, g) for g in (ops.cast(g, dtype) for g in gradients)))
+        flat = [ops.reshape(ops.cast(g, dtype), (-1,)) for g in gradients]
+        norm = ops.sqrt(sum(ops.dot(g, g) for g in flat))
         scale = self._scale(player)
         if scale is None:
             return norm
