@@ -120,6 +120,9 @@ def test_float64_likelihood_is_that_of_scipy():
     found = model.log_prob(x, verbose=0)
     assert found.dtype == "float64"
     np.testing.assert_allclose(found, exact.logpdf(x), rtol=1e-10)
+    x = x.astype("float32")  # Keras hands data to `evaluate` in its floatx
+    nll = model.evaluate(x, batch_size=70, verbose=0, return_dict=True)["nll"]
+    assert nll == pytest.approx(-exact.logpdf(x).mean(), rel=1e-10)
 
 
 @float64
@@ -228,3 +231,13 @@ def test_float64_events_meet_float32_parameters():
     np.testing.assert_allclose(numbers(distributions.kl_divergence(q, narrow)), exact, rtol=1e-14)
     mixture = distributions.Mixture(ops.zeros((1,)), distributions.Normal(ops.zeros((1, 2)), 2.0, event_shape=(1, 2)))
     np.testing.assert_allclose(numbers(mixture.log_density(wide)), stats.norm(0, 2).logpdf(z).sum(1), rtol=1e-14)
+
+
+@float64
+def test_float64_densities_keep_their_tails():
+    """log p(1) = -log(1 + exp(-a)) for logits a above 20, where torch's own softplus is off by 1e-9."""
+    backend.check_dtype("float64", "test")
+    logits = np.array([[21.0], [25.0], [-30.0]])
+    p = distributions.Bernoulli(ops.convert_to_tensor(logits))
+    exact = -np.logaddexp(0.0, -logits)[:, 0]
+    np.testing.assert_allclose(numbers(p.log_density(ops.ones((3, 1), "float64"))), exact, rtol=0, atol=1e-14)
