@@ -21,10 +21,10 @@ from tests.many_devices import difference
 BACKEND = keras.config.backend()
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = "even" if BACKEND == "jax" else "uneven"
-CASES = [f"vae_{SIZE}", f"wgan_gp_{SIZE}"]
+CASES = [f"vae_{SIZE}_saved", f"wgan_gp_{SIZE}"]
 KINDS = {
-    "tensorflow": {"mirrored_2": CASES, "mirrored_4": CASES[:1]},
-    "jax": {"data_parallel": CASES, "model_parallel": CASES[:1], "jax_processes": CASES[:1]},
+    "tensorflow": {"mirrored_2": CASES, "mirrored_4": [f"vae_{SIZE}"]},
+    "jax": {"data_parallel": CASES, "model_parallel": [f"vae_{SIZE}"], "jax_processes": [f"vae_{SIZE}"]},
     "torch": {"torch_processes": CASES},
 }[BACKEND]
 
@@ -68,9 +68,11 @@ def test_many_devices_equal_one(kind, one, tmp_path):
         processes = [(index, address) for index in range(2)]
     finish([start(kind, KINDS[kind], tmp_path, *process) for process in processes])
     for case in KINDS[kind]:
+        case, saved = case.removesuffix("_saved"), case.endswith("_saved")
         weights, logs = difference(one / f"{case}.npz", tmp_path / f"{case}.npz")
         assert weights <= 1e-5 and logs <= 1e-5, case
-    assert_loads(tmp_path / f"{CASES[0]}.keras", np.load(one / f"{CASES[0]}.npz"))
+        if saved:
+            assert_loads(tmp_path / f"{case}.keras", np.load(one / f"{case}.npz"))
 
 
 def assert_loads(path, expected):
