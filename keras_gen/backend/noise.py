@@ -2,8 +2,8 @@
 
 The noise of a step is one draw e for the global batch, from a state that all replicas advance alike; row i is the
 noise of example i. A replica with the rows o ... o + n - 1 (`keras_gen.backend.devices`) keeps e[o : o + n]. So it
-draws P times what it needs: on the host less work than a generator keyed by row, Threefry on `keras.ops`, up to six to
-twelve replicas. With one replica it is the draw itself.
+draws P times what it needs: on a CPU less work than a generator keyed by row, Threefry on `keras.ops`, up to P of 3 to
+20, by backend and size. With one replica it is the draw itself.
 """
 
 import keras
