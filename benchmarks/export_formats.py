@@ -132,8 +132,8 @@ def cell(what, format):
         warnings.simplefilter("ignore")
         try:
             found = {"difference": difference(what, format, folder), "bytes": size(folder)}
-        except Exception as error:
-            found = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+        except ValueError as error:  # what is refused; anything else is a defect and ends the benchmark
+            found = {"refused": str(error)}
     return {"what": what, "format": format, **found, "seconds": round(time.perf_counter() - began, 1)}
 
 
@@ -153,7 +153,7 @@ def main():
         for what in METHODS:
             cells.append(cell(what, format))
             print(json.dumps(cells[-1]), flush=True)
-    packages = ("keras", "numpy", "tf2onnx", "onnx", "onnxscript", "jax2onnx", *RUNTIMES.values())
+    packages = ("keras", "numpy", "tf2onnx", "onnx", "onnxscript", "jax2onnx", "jax", "tensorflow_cpu", *RUNTIMES.values())
     versions = {"python": platform.python_version(), **{p: version(p) for p in packages}}
     result = {"backend": keras.config.backend(), "versions": versions, "cells": cells}
     if arguments.output:
