@@ -153,7 +153,8 @@ def main():
         for what in METHODS:
             cells.append(cell(what, format))
             print(json.dumps(cells[-1]), flush=True)
-    packages = ("keras", "numpy", "tf2onnx", "onnx", "onnxscript", "jax2onnx", "jax", "tensorflow_cpu", *RUNTIMES.values())
+    writers = ("tensorflow_cpu", "jax", "tf2onnx", "onnx", "onnxscript", "jax2onnx")
+    packages = ("keras", "numpy", *writers, *RUNTIMES.values())
     versions = {"python": platform.python_version(), **{p: version(p) for p in packages}}
     result = {"backend": keras.config.backend(), "versions": versions, "cells": cells}
     if arguments.output:
