@@ -16,6 +16,7 @@ contract that each backend fulfils in a file of its own:
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
 | `export_options`, `export_onnx` | what exporting needs beyond Keras's exporters |
 | `DataAdapter` | the base of what Keras's `fit` takes as data |
+| `reproducible(model)` | whether a compiled training gives the same bits each time, on the same machine |
 | `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |
 | `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.devices` |
 | `Trainer` | the mixin that turns `train_on(data)`, `test_on(data)` and `predict_on(data)` into Keras's steps |
@@ -46,11 +47,23 @@ if keras.config.backend() == "tensorflow":
         grad,
         jvp,
         no_grad,
+        reproducible,
         value_and_grad,
         vjp,
     )
 elif keras.config.backend() == "jax":
-    from keras_gen.backend.jax import Trainer, append, apply_gradients, compile, grad, jvp, no_grad, value_and_grad, vjp
+    from keras_gen.backend.jax import (
+        Trainer,
+        append,
+        apply_gradients,
+        compile,
+        grad,
+        jvp,
+        no_grad,
+        reproducible,
+        value_and_grad,
+        vjp,
+    )
 elif keras.config.backend() == "torch":
     from keras_gen.backend.torch import (
         Trainer,
@@ -60,6 +73,7 @@ elif keras.config.backend() == "torch":
         grad,
         jvp,
         no_grad,
+        reproducible,
         value_and_grad,
         vjp,
     )
@@ -90,6 +104,7 @@ __all__ = [
     "no_grad",
     "processes",
     "replicas",
+    "reproducible",
     "row_dataset",
     "rows",
     "share",

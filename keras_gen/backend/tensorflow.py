@@ -92,6 +92,11 @@ def append(record, values):
     record.assign(tf.concat([record.value[len(values) :], tf.stack(newest)], axis=0))
 
 
+def reproducible(model):
+    """Whether a training gives the same bits each time: a graph that runs its operations side by side does not."""
+    return model.jit_compile or model.run_eagerly or tf.config.threading.get_inter_op_parallelism_threads() == 1
+
+
 class Trainer:
     """Keras's steps on TensorFlow from `train_on`, `test_on` and `predict_on`."""
 

@@ -34,7 +34,8 @@ class ExactResume(keras.callbacks.Callback):
     Saved are weights, every optimizer, seeds, the order of the data and the place in it, annealed scalars, metrics, the
     history, weight averages, the state of callbacks, and what the model adds by `get_training_state`. The result is
     bit-identical to that of the training without interruption on the same backend, versions, device and number of
-    threads.
+    threads; on TensorFlow with `jit_compile=True`, eagerly, or with one inter-op thread: its graphs alone do not give
+    the same bits twice.
 
     Arrays and `keras.utils.PyDataset` go on at their batch (a `PyDataset` must be a pure function of the index),
     Grain's datasets by the state of their iterators. Of `tf.data`, `DataLoader` and generators the order is not known:
@@ -95,6 +96,13 @@ class ExactResume(keras.callbacks.Callback):
             self._begin_again()
         self._count_from_here()
         self._listen()
+        if not backend.reproducible(self.model):
+            warnings.warn(
+                "TensorFlow's graphs do not give the same bits twice, interrupted or not. For a resumed training with "
+                "the bits of an uninterrupted one: `compile(jit_compile=True)`, or "
+                "`tf.config.threading.set_inter_op_parallelism_threads(1)` when the program begins.",
+                stacklevel=2,
+            )
 
     def _begin_again(self):
         saved, run = self._saved, self._run
@@ -157,7 +165,7 @@ class ExactResume(keras.callbacks.Callback):
         self._end_if_asked()
 
     def _save(self, epoch, step, stopped):
-        self.model.synchronize()
+        self.model._guard.look(weights=True)  # a checkpoint holds nothing that is not finite
         tree = {"epoch": epoch, "step": step, "stopped": stopped, **self._state(epoch, step)}
         try:
             if backend.processes()[0] == 0:  # of several processes, the first one writes for all
@@ -191,13 +199,16 @@ class ExactResume(keras.callbacks.Callback):
         self.model.history.history, self.model.history.epoch = saved["history"]
         random.setstate(saved["random"][0])
         np.random.set_state(saved["random"][1])
+        if not saved["step"]:
+            self.model.reset_metrics()
+        self.model._guard.close()  # what it kept is older
         self._count_from_here()
 
     def _variables(self):
-        """Every variable of the training, each once."""
+        """Every variable of the training, each once; but the record of losses, whose length is an option."""
         model = self.model
-        own = [] if model.optimizer is None else model.optimizer.variables
-        return list({id(v): v for v in (*model.variables, *model.metrics_variables, *own)}.values())
+        variables = (*model.variables, *model.metrics_variables, *model.optimizer.variables)
+        return list({id(v): v for v in variables if v is not model.optimizer.record}.values())
 
     def _description(self):
         """What must be the same for a training to go on."""

@@ -1,5 +1,6 @@
 """Generative models under one contract."""
 
+from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
 from keras_gen.models.divergence import Divergence, DivergenceError
@@ -19,4 +20,5 @@ __all__ = [
     "PCA",
     "ProbabilisticPCA",
     "VAE",
+    "check_archive",
 ]

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from keras_gen.models.archive import check_archive
 from keras_gen.models.exporting import export
 
 
@@ -31,6 +32,16 @@ class Saving:
                 it, cannot be written in (it says what to use instead), a package that is missing, a wrong suffix.
         """
         export(self, filepath, format, what, verbose, input_signature, **kwargs)
+
+    def load_weights(self, filepath, skip_mismatch=False, **kwargs):
+        """As `keras.Model.load_weights`; a damaged or hostile file is refused first (`check_archive`).
+
+        Raises:
+            ValueError: the file is damaged, or declares more than it holds.
+        """
+        if str(filepath).endswith((".keras", ".weights.h5")):
+            check_archive(filepath)
+        return super().load_weights(filepath, skip_mismatch, **kwargs)
 
     def save_own_variables(self, store):
         """Keras saves no seeds and would reset them on load; here each generator's state is kept."""

@@ -18,6 +18,7 @@ import collections
 import concurrent.futures
 import math
 import random
+import sys
 
 import keras
 import numpy as np
@@ -174,8 +175,8 @@ class Arrays(_Source):
 class Batches(_Source):
     """The batches of a `PyDataset`, by its own workers.
 
-    A dataset with a method `at(pass_index, batch_index, seed)`, a pure function, chooses its own order; of another one
-    the batches are permuted.
+    A dataset with a method `at(pass_index, batch_index, seed)`, a pure function, chooses its own order (`seed` None:
+    that of the data); of another one the batches are permuted.
     """
 
     def __init__(self, dataset, shuffle):
@@ -190,7 +191,7 @@ class Batches(_Source):
     def _call(self, step, seed):
         number, i = self.position(step)
         if hasattr(self.data, "at"):
-            return number, i, seed
+            return number, i, seed if self.shuffle else None
         return (i if self.length is None or not self.shuffle else self._permuted(number, i, seed),)
 
     def _permuted(self, number, i, seed):
@@ -262,7 +263,7 @@ def _source(data, batch_size, shuffle, steps, dtype):
         return Batches(x, shuffle)
     module = type(x).__module__.split(".")[0]
     if module == "grain" and hasattr(x, "__iter__"):
-        return Iterated(x, len(x) if hasattr(x, "__len__") else None)
+        return Iterated(x, len(x) if hasattr(x, "__len__") and len(x) < sys.maxsize else None)
     return None
 
 
