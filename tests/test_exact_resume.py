@@ -379,6 +379,33 @@ def test_several_steps_an_execution(tmp_path):
     assert_same(pieces(make, tmp_path, (1, 1)), whole)
 
 
+def test_what_a_model_keeps_outside_of_variables_goes_on(tmp_path):
+    """A buffer of earlier data, given by `get_training_state`, as an energy-based model has one."""
+
+    class Replaying(VAE):
+        buffer = np.zeros(0)
+
+        def begin_epoch(self):
+            self.buffer = np.append(self.buffer, float(self.optimizer.iterations.value))
+
+        def get_training_state(self):
+            return {"buffer": self.buffer}
+
+        def set_training_state(self, state):
+            self.buffer = state["buffer"]
+
+        def end_epoch(self):
+            self.optimizer["model"].learning_rate.assign(1e-3 * (1.0 + self.buffer.sum()))
+
+    def make():
+        model = Replaying((4, 4), latent_dim=2, encoder=MLP((8,)), decoder=MLP((8,)), seed=3)
+        model.compile(keras.optimizers.Adam(1e-2, name="adam"), run_eagerly=EAGER)
+        return model
+
+    whole = train(make, None, interrupt_before=10**6)
+    assert_same(pieces(make, tmp_path, (3, 3)), whole)
+
+
 def test_data_with_an_order_of_its_own_warns(tmp_path):
     """A generator's order is not saved: the rest is restored, with a warning."""
 
