@@ -421,3 +421,106 @@ def test_data_with_an_order_of_its_own_warns(tmp_path):
 def test_a_process_that_is_killed_again_and_again_ends_with_the_same_bits():
     """Three times SIGKILL at a random moment of a training of compiled steps, two optimizers, a checkpoint a step."""
     assert kill_and_resume.trial("wgan_gp", 0, 3, 4, random.Random(0))["equal"]
+
+
+def test_unseeded_draws_go_on(tmp_path):
+    """Keras's own Dropout without a seed, and `keras.random` without one, in a callback: the process's generators."""
+
+    class Draws(keras.callbacks.Callback):
+        def get_state(self):
+            return {}
+
+        def set_state(self, state):
+            pass
+
+        def on_epoch_end(self, epoch, logs=None):
+            logs["draw"] = float(keras.ops.convert_to_numpy(keras.random.uniform((), 0, 1)))
+
+    def make():
+        model = vae()
+        layers = [keras.layers.Input((4, 4)), keras.layers.Flatten(), keras.layers.Dropout(0.5)]
+        layers += [keras.layers.Dense(8, kernel_initializer=keras.initializers.GlorotUniform(seed=1))]
+        model = VAE((4, 4), latent_dim=2, encoder=keras.Sequential(layers), decoder=MLP((8,)), seed=3)
+        model.compile(keras.optimizers.Adam(1e-2, name="adam"), run_eagerly=EAGER)
+        return model
+
+    arguments = {"make_callbacks": lambda: [Draws()]}
+    whole = train(make, None, interrupt_before=10**6, **arguments)
+    assert_same(pieces(make, tmp_path, (6, 2), **arguments), whole)
+
+
+def test_other_settings_are_refused(tmp_path):
+    """A changed learning rate, optimizer or weight of a loss: the checkpoint's would silently win."""
+
+    def other(rate=1e-2, optimizer=keras.optimizers.Adam, beta=1.0):
+        model = VAE((4, 4), latent_dim=2, encoder=MLP((8,)), decoder=MLP((8,)), beta=beta, seed=3)
+        model.compile(optimizer(rate, name="adam"), run_eagerly=EAGER)
+        return model
+
+    assert train(other, tmp_path, interrupt_before=2) is None
+    for change in ({"rate": 1e-3}, {"optimizer": keras.optimizers.Adamax}, {"beta": 0.5}):
+        with pytest.raises(ValueError, match="Received another one: configuration"):
+            train(functools.partial(other, **change), tmp_path, interrupt_before=1)
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_more_epochs_go_on_from_before_the_end_of_fit(place, tmp_path):
+    """Weight averages and the best weights replace the weights when `fit` ends: a longer training does not see that."""
+
+    def stopping():
+        return [keras.callbacks.EarlyStopping("loss", patience=9, restore_best_weights=True, mode="min", baseline=0.1)]
+
+    def order(epochs, resume=True):
+        own = [ExactResume(tmp_path)] if resume else []
+        listed = [*own, *stopping()] if place == "before" else [*stopping(), *own]
+        return train(functools.partial(vae, use_ema=True), None, epochs=epochs, callbacks=listed)
+
+    longer, short = order(4, resume=False), order(2, resume=False)
+    assert_same(order(2), short)
+    with warned("had ended after 2 epochs"):
+        assert_same(order(2), short)
+    assert_same(order(4), longer)
+
+
+def test_a_stop_in_a_resumed_epoch_is_obeyed(tmp_path):
+    """Stopped in the last batch of a resumed epoch, training stops; stopped within an epoch, it goes on when asked again."""
+
+    class Stop(Interrupt):
+        def on_train_batch_end(self, batch, logs=None):
+            self.left -= 1
+            if self.left == 0:
+                self.model.stop_training = True
+
+        def on_train_batch_begin(self, batch, logs=None):
+            pass
+
+    assert train(vae, tmp_path, interrupt_before=2, make_callbacks=lambda: [Stop(99)]) is None
+    stopped = train(vae, tmp_path, interrupt_before=99, make_callbacks=lambda: [Stop(2)])
+    assert stopped[2] == [0]
+    assert train(vae, tmp_path / "b", make_callbacks=lambda: [Stop(2)])[2] == [0]
+    assert train(vae, tmp_path / "b", make_callbacks=lambda: [Stop(99)])[2] == [0, 1, 2]
+
+
+def test_a_callback_list_can_be_used_twice():
+    model = vae()
+    listed = keras.callbacks.CallbackList([], add_history=True, model=model)
+    for _ in range(2):
+        model.fit(X(), verbose=0, callbacks=listed)
+        assert [type(c).__name__ for c in listed.callbacks] == ["History"]
+
+
+def test_a_dataset_that_changes_between_epochs_is_named(tmp_path):
+    class Shuffled(Shards):
+        def on_epoch_end(self):
+            pass
+
+    with warned("Shuffled changes between epochs"):
+        train(vae, tmp_path, data=Shuffled, batch_size=None)
+
+
+def test_tensors_in_logs_are_saved(tmp_path):
+    def log():
+        return [keras.callbacks.LambdaCallback(on_epoch_end=lambda e, logs: logs.update(beta=keras.Variable(1.0)))]
+
+    assert train(vae, tmp_path, interrupt_before=6, make_callbacks=log) is None
+    assert len(train(vae, tmp_path, interrupt_before=10**6, make_callbacks=log)[1]["beta"]) == 3

@@ -230,8 +230,8 @@ def test_a_shard_changed_later_is_refused(shards):
 
 
 def epochs(folder, *kinds):
-    """The figures of `tests.epoch_in_memory` at a limit of 32 MiB."""
-    command = [sys.executable, "-m", "tests.epoch_in_memory", str(folder), "32", *kinds]
+    """The figures of `tests.epoch_in_memory` at a limit of 64 MiB."""
+    command = [sys.executable, "-m", "tests.epoch_in_memory", str(folder), "64", *kinds]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -239,7 +239,7 @@ def epochs(folder, *kinds):
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the limit and its reading are Linux's")
 def test_memory_is_flat_over_an_epoch_ten_times_the_limit(tmp_path):
-    """The process may take 32 MiB more and reads 320: pictures, shards, and what else is installed."""
+    """The process may take 64 MiB more and reads 640: pictures, shards, and what else is installed."""
     kinds = ["images", "npz"]
     if importlib.util.find_spec("grain") and importlib.util.find_spec("array_record"):
         kinds.append("arrayrecord")

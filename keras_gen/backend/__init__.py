@@ -16,6 +16,7 @@ contract that each backend fulfils in a file of its own:
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
 | `export_options`, `export_onnx` | what exporting needs beyond Keras's exporters |
 | `DataAdapter` | the base of what Keras's `fit` takes as data |
+| `random_state()`, `set_random_state(state)` | the process's own generators: Python's, NumPy's, Keras's, torch's |
 | `reproducible(model)` | whether a compiled training gives the same bits each time, on the same machine |
 | `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |
 | `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.devices` |
@@ -34,6 +35,7 @@ from keras_gen.backend.export import export_onnx, export_options
 from keras_gen.backend.noise import Noise
 from keras_gen.backend.optimizer_group import OptimizerGroup
 from keras_gen.backend.precision import check_dtype
+from keras_gen.backend.random_state import random_state, set_random_state
 
 row_dataset = batch_dataset = None
 
@@ -103,10 +105,12 @@ __all__ = [
     "jvp",
     "no_grad",
     "processes",
+    "random_state",
     "replicas",
     "reproducible",
     "row_dataset",
     "rows",
+    "set_random_state",
     "share",
     "summed",
     "value_and_grad",

@@ -12,10 +12,12 @@ import numpy as np
 
 
 def replicas():
+    """P, the number of replicas that run this step."""
     return 1
 
 
 def rows(n):
+    """`(o_r, N)`: where this replica's `n` rows lie in the global batch."""
     return 0, n
 
 
@@ -24,14 +26,17 @@ def divided(n, parts):
 
 
 def all_sum(values):
+    """The sum over the replicas of each tensor."""
     return values
 
 
 def summed(variables):
+    """A context in which sums of each replica read as sums over all."""
     return contextlib.nullcontext()
 
 
 def processes():
+    """`(index, count)` of the processes that divide the data."""
     distribution = keras.distribution.distribution()
     if distribution is None or jax.process_count() == 1:
         return 0, 1
@@ -39,6 +44,7 @@ def processes():
 
 
 def agree(number):
+    """The int of process 0."""
     if jax.process_count() == 1:
         return number
     from jax.experimental import multihost_utils

@@ -15,11 +15,13 @@ def _context():
 
 
 def replicas():
+    """P, the number of replicas that run this step."""
     context = _context()
     return 1 if context is None else context.num_replicas_in_sync
 
 
 def rows(n):
+    """`(o_r, N)`: where this replica's `n` rows lie in the global batch."""
     context = _context()
     if context is None:
         return 0, n
@@ -34,21 +36,25 @@ def divided(n, parts):
 
 
 def all_sum(values):
+    """The sum over the replicas of each tensor."""
     context = _context()
     return values if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def summed(variables):
+    """A context in which sums of each replica read as sums over all."""
     if _context() is None or not variables:
         return contextlib.nullcontext()
     return keras.StatelessScope(list(zip(variables, all_sum([v.value for v in variables]), strict=True)))
 
 
 def processes():
+    """`(index, count)` of the processes that divide the data."""
     return 0, 1
 
 
 def agree(number):
+    """The int of process 0."""
     return number
 
 

@@ -20,10 +20,12 @@ def _initialized():
 
 
 def processes():
+    """`(index, count)` of the processes that divide the data."""
     return (dist.get_rank(), dist.get_world_size()) if _initialized() else (0, 1)
 
 
 def replicas():
+    """P, the number of replicas that run this step."""
     return processes()[1]
 
 
@@ -52,11 +54,13 @@ def step(n):
 
 
 def divided(n, parts):
+    """The rows of this step are divided in `parts`: that they are as many on each replica is remembered."""
     if n in _equal and n % parts == 0:
         _equal.add(n // parts)
 
 
 def rows(n):
+    """`(o_r, N)`: where this replica's `n` rows lie in the global batch."""
     index, count = processes()
     if count == 1:
         return 0, n
@@ -81,6 +85,7 @@ class _AllSum(torch.autograd.Function):
 
 
 def all_sum(values):
+    """The sum over the replicas of each tensor."""
     if replicas() == 1:
         return values
     tensors = [torch.as_tensor(v) for v in keras.tree.flatten(values)]
@@ -94,6 +99,7 @@ def all_sum(values):
 
 
 def summed(variables):
+    """A context in which sums of each replica read as sums over all."""
     if replicas() == 1 or not variables:
         return contextlib.nullcontext()
     with torch.no_grad():
@@ -101,6 +107,7 @@ def summed(variables):
 
 
 def agree(number):
+    """The int of process 0."""
     if replicas() == 1:
         return number
     box = [number]
@@ -109,6 +116,7 @@ def agree(number):
 
 
 def share(variables):
+    """Every process takes the values of process 0."""
     if replicas() > 1:
         for variable in variables:
             dist.broadcast(variable.value.data, 0)

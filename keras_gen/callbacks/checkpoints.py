@@ -69,7 +69,7 @@ def write_checkpoint(path, tree):
 def _fill(file, tree):
     file.write(_BLANK)
     arrays, hashed = {}, _Hashed(file)
-    text = json.dumps(_encode(tree, arrays))
+    text = json.dumps(encode(tree, arrays))
     np.savez(hashed, tree=np.frombuffer(text.encode(), "uint8"), **arrays)
     file.seek(0)
     file.write(_HEADER.format(hashed.hash.hexdigest(), hashed.length).encode())
@@ -112,8 +112,12 @@ def _verify(file, path):
     file.seek(len(_BLANK))
 
 
-def _encode(value, arrays):
-    """`value` as JSON, its arrays put into `arrays`."""
+def encode(value, arrays):
+    """`value` as JSON, its arrays put into the dict `arrays`.
+
+    Raises:
+        ValueError: something that is none of these.
+    """
     if isinstance(value, (np.ndarray, np.generic)):
         name = f"array_{len(arrays)}"
         arrays[name] = value
@@ -121,12 +125,12 @@ def _encode(value, arrays):
     if isinstance(value, bytes):
         return {"bytes": value.hex()}
     if isinstance(value, dict):
-        return {"dict": [[_encode(k, arrays), _encode(v, arrays)] for k, v in value.items()]}
+        return {"dict": [[encode(k, arrays), encode(v, arrays)] for k, v in value.items()]}
     if isinstance(value, (list, tuple)):
-        return {type(value).__name__: [_encode(v, arrays) for v in value]}
+        return {type(value).__name__: [encode(v, arrays) for v in value]}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"Expected numbers, strings, arrays and containers of them. Received: {type(value).__name__}.")
+    raise ValueError(f"Expected numbers, strings, arrays and containers of them. Received: {type(value).__name__}.")
 
 
 def _decode(value, arrays):
@@ -157,8 +161,9 @@ class Checkpoints:
         self.directory, self.keep = Path(directory), keep
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            write_checkpoint(self.directory / ".probe", None)
-            (self.directory / ".probe").unlink()
+            probe = self.directory / f".probe.{os.getpid()}"
+            write_checkpoint(probe, None)
+            probe.unlink(missing_ok=True)
         except OSError as error:
             raise ValueError(
                 f"Expected a folder for checkpoints that can be written to. Received: {str(directory)!r}, {error}. "
@@ -183,15 +188,17 @@ class Checkpoints:
         Raises:
             ValueError: there are files, but all of them are damaged.
         """
-        paths = self.paths()
+        paths, damaged = self.paths(), list(self.directory.glob("step_*.damaged"))
         for path in paths:
             try:
                 return read_checkpoint(path)
             except DamagedCheckpoint as error:
                 warnings.warn(f"{error} The checkpoint before it is used.", stacklevel=2)
-        if paths:
+                with contextlib.suppress(OSError):  # it must not count as one of those that are kept
+                    path.rename(path.with_suffix(".damaged"))
+        if damaged := [*paths, *damaged]:
             raise ValueError(
-                f"Expected a whole checkpoint in {str(self.directory)!r}. Received: {len(paths)}, all damaged. "
+                f"Expected a whole checkpoint in {str(self.directory)!r}. Received: {len(damaged)}, all damaged. "
                 "Delete them to begin anew."
             )
         return None

@@ -7,10 +7,7 @@ and the history remember, c. One step is a function of it and of the batch, and 
 the same place: before the same step, in the same callback, when `fit` is called again.
 """
 
-import importlib.metadata
 import numbers
-import os
-import random
 import signal
 import sys
 import threading
@@ -18,14 +15,12 @@ import time
 import warnings
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_gen import backend
 from keras_gen.callbacks.checkpoints import Checkpoints
-from keras_gen.callbacks.states import CallbackStates
-
-_FORMAT = 1
+from keras_gen.callbacks.identity import check_same, describe, machine, warn_of_machine
+from keras_gen.callbacks.states import CallbackStates, plain
 
 
 class ExactResume(keras.callbacks.Callback):
@@ -59,7 +54,7 @@ class ExactResume(keras.callbacks.Callback):
         >>> from keras_gen.callbacks import ExactResume
         >>> from keras_gen.models import VAE
         >>> model, folder = VAE((4,), latent_dim=2, seed=0), tempfile.mkdtemp()
-        >>> model.compile()
+        >>> model.compile(run_eagerly=True)
         >>> history = model.fit(np.ones((32, 4)), epochs=3, verbose=0, callbacks=[ExactResume(folder)])
         >>> again = model.fit(np.ones((32, 4)), epochs=5, verbose=0, callbacks=[ExactResume(folder)])
         >>> again.epoch
@@ -76,7 +71,7 @@ class ExactResume(keras.callbacks.Callback):
         _positive(every_minutes, "every_minutes", numbers.Real)
         _positive(keep, "keep", int)
         self.directory, self.every_steps, self.every_minutes, self.keep = directory, every_steps, every_minutes, keep
-        self._asked_to_end = False
+        self._asked_to_end = self._listens = self._finished = False
 
     # When training begins: the newest checkpoint is read; Keras is told where to go on.
 
@@ -87,38 +82,60 @@ class ExactResume(keras.callbacks.Callback):
                 f"Expected a `keras_gen.models.GenerativeModel`. Received: {type(self.model).__name__}. "
                 "Keras's own `fit` cannot go on within an epoch: use `keras.callbacks.BackupAndRestore` there."
             )
-        self._others = [c for c in self._run.callbacks if c is not self]
-        _check_alone(self._others)
+        self._run.cleanup.callback(self._forget)
+        self._states = CallbackStates([c for c in self._run.callbacks if c is not self])
+        _check_alone(self._states.callbacks)
+        _check_whole(self._variables())
+        self._writes = backend.processes()[0] == 0  # of several processes, the first one writes for all
         self._store = Checkpoints(self.directory, self.keep)
-        self._states = CallbackStates(self._others)
-        self._saved = self._store.latest()
+        self._training = describe(self._run, self._states, self._variables())
+        self._saved, self._ended = self._store.latest(), None
+        self._check_shared()
         if self._saved is not None:
             self._begin_again()
+        self._run.after_epoch.append(self._after_epoch)
         self._count_from_here()
         self._listen()
+        self._warn()
+
+    def _check_shared(self):
+        newest = -1 if self._saved is None else self._steps(self._saved["epoch"], self._saved["step"])
+        if backend.agree(newest) != newest:
+            raise ValueError(
+                f"Expected a folder that all processes share. Received: {str(self.directory)!r}, in which this process "
+                "finds another newest checkpoint than the first one."
+            )
+
+    def _begin_again(self):
+        saved, epochs = self._saved, self.params["epochs"]
+        check_same(saved["training"], self._training)
+        warn_of_machine(saved["machine"], machine(self._variables()))
+        stopped = saved["stopped"] and epochs <= saved["asked"]
+        self._finished = stopped or saved["epoch"] >= epochs
+        self._run.restore_data(saved["run"], epochs if self._finished else saved["epoch"], saved["step"])
+        if self._finished:
+            reason = "a callback had stopped it" if stopped else "ask for more epochs to go on"
+            warnings.warn(
+                f"This training had ended after {saved['epoch']} epochs ({reason}): its state is restored, nothing is "
+                f"trained. For another training, give another folder than {str(self.directory)!r}.",
+                stacklevel=2,
+            )
+
+    def _warn(self):
+        stream = self._run.stream
+        if stream is None and self._saved is not None and not self._finished:
+            warnings.warn("The order of this kind of data is not saved: a new pass over it begins.", stacklevel=2)
+        if stream is not None and getattr(stream.source, "changes", False):
+            warnings.warn(
+                f"{type(stream.source.data).__name__} changes between epochs, which is not saved: a resumed training "
+                "differs. Give it a method `at(pass_index, batch_index, seed)` instead of `on_epoch_end`.",
+                stacklevel=2,
+            )
         if not backend.reproducible(self.model):
             warnings.warn(
                 "TensorFlow's graphs do not give the same bits twice, interrupted or not. For a resumed training with "
                 "the bits of an uninterrupted one: `compile(jit_compile=True)`, or "
                 "`tf.config.threading.set_inter_op_parallelism_threads(1)` when the program begins.",
-                stacklevel=2,
-            )
-
-    def _begin_again(self):
-        saved, run = self._saved, self._run
-        _check_same(saved["training"], self._description())
-        _warn_of_machine(saved["machine"], _machine())
-        finished = saved["stopped"] or saved["epoch"] >= self.params["epochs"]
-        run.resume(self.params["epochs"] if finished else saved["epoch"], saved["step"])
-        if run.stream is not None:
-            run.stream.seed = saved["seed"]
-            run.stream.source.restore(saved["data"], self._steps(saved["epoch"], saved["step"]))
-        elif not finished:
-            warnings.warn("The order of this kind of data is not saved: a new pass over it begins.", stacklevel=2)
-        if finished:
-            warnings.warn(
-                f"This training had ended after {saved['epoch']} epochs: its state is restored, nothing is trained. "
-                f"Ask for more epochs, or give another folder than {str(self.directory)!r}.",
                 stacklevel=2,
             )
 
@@ -136,13 +153,24 @@ class ExactResume(keras.callbacks.Callback):
         elif self._run.step and self._is_due():
             self._save_here()
 
+    def _after_epoch(self):
+        """The last epoch is over, for all callbacks: what a training of more epochs would go on with."""
+        epoch, stop = self._run.epoch, bool(self.model.stop_training)
+        if stop or epoch + 1 >= self.params["epochs"]:
+            stopped = stop and self._run.is_last()  # one that was stopped within an epoch goes on with the next
+            self._ended = self._tree(epoch + 1, 0, stopped)
+
     def on_train_end(self, logs=None):
         if self._saved is not None:  # there was nothing left to train
             self._restore()
-        else:
-            self._save(epoch=self._run.epoch + 1, step=0, stopped=bool(self.model.stop_training))
+        elif self._ended is not None:
+            self._write({**self._ended, "final": self._changed_since(self._ended["variables"])})
         self._end_if_asked()
-        self._listen_no_more()
+
+    def _changed_since(self, values):
+        """What the end of `fit` made of the variables, by weight averages or the best weights: place and value."""
+        now = [_array(v) for v in self._variables()]
+        return [(i, a) for i, (a, b) in enumerate(zip(now, values, strict=True)) if a.tobytes() != b.tobytes()]
 
     def _is_due(self):
         steps = self._steps(self._run.epoch, self._run.step) - self._last_step
@@ -152,7 +180,7 @@ class ExactResume(keras.callbacks.Callback):
         return (by_steps or by_time or self._asked_to_end) and not within_epoch
 
     def _steps(self, epoch, step):
-        return epoch * (self._run.steps or 1) + step
+        return self._run.total(epoch, step)
 
     def _count_from_here(self):
         self._last_step = self._steps(self._run.epoch, self._run.step)
@@ -161,47 +189,49 @@ class ExactResume(keras.callbacks.Callback):
     # The state.
 
     def _save_here(self):
-        self._save(self._run.epoch, self._run.step, stopped=False)
+        self._write(self._tree(self._run.epoch, self._run.step, stopped=False))
         self._end_if_asked()
 
-    def _save(self, epoch, step, stopped):
-        self.model._guard.look(weights=True)  # a checkpoint holds nothing that is not finite
-        tree = {"epoch": epoch, "step": step, "stopped": stopped, **self._state(epoch, step)}
+    def _write(self, tree):
         try:
-            if backend.processes()[0] == 0:  # of several processes, the first one writes for all
-                self._store.save(self._steps(epoch, step), tree)
+            if self._writes:
+                self._store.save(self._steps(tree["epoch"], tree["step"]), tree)
         except OSError as error:
             where = str(self.directory)
             warnings.warn(f"No checkpoint was written in {where!r}: {error}. Training goes on.", stacklevel=2)
-        self._last_step, self._last_time = self._steps(epoch, step), time.monotonic()
+        self._count_from_here()
 
-    def _state(self, epoch, step):
-        stream, history = self._run.stream, self.model.history
+    def _tree(self, epoch, step, stopped):
+        self.model.synchronize()
+        run, history = self._run.state(epoch, step), self.model.history
         return {
-            "training": self._description(),
-            "machine": _machine(),
-            "seed": None if stream is None else stream.seed,
-            "data": None if stream is None else stream.source.state(self._steps(epoch, step)),
+            "epoch": epoch,
+            "step": step,
+            "stopped": stopped,
+            "asked": self.params["epochs"],
+            "training": self._training,
+            "machine": machine(self._variables()),
+            "run": run,
             "variables": [_array(v) for v in self._variables()],
-            "model": self.model.get_training_state(),
+            "final": [],
             "callbacks": self._states.get(),
-            "history": [dict(history.history), list(history.epoch)],
-            "random": [random.getstate(), np.random.get_state()],
+            "history": plain([history.history, history.epoch]),
+            "random": backend.random_state(),
         }
 
     def _restore(self):
         saved, self._saved = self._saved, None
         self.model.synchronize()
-        for variable, value in zip(self._variables(), saved["variables"], strict=True):
-            variable.assign(value)
-        self.model.set_training_state(saved["model"])
-        self._states.set(saved["callbacks"])
-        self.model.history.history, self.model.history.epoch = saved["history"]
-        random.setstate(saved["random"][0])
-        np.random.set_state(saved["random"][1])
+        values = dict(enumerate(saved["variables"])) | (dict(saved["final"]) if self._finished else {})
+        for i, variable in enumerate(self._variables()):
+            variable.assign(values[i])
+            _array(variable)  # waits: processes of JAX must not begin a step while they still exchange values
         if not saved["step"]:
             self.model.reset_metrics()
-        self.model._guard.close()  # what it kept is older
+        self._run.restore(saved["run"])
+        self._states.set(saved["callbacks"])
+        self.model.history.history, self.model.history.epoch = saved["history"]
+        backend.set_random_state(saved["random"])
         self._count_from_here()
 
     def _variables(self):
@@ -210,36 +240,27 @@ class ExactResume(keras.callbacks.Callback):
         variables = (*model.variables, *model.metrics_variables, *model.optimizer.variables)
         return list({id(v): v for v in variables if v is not model.optimizer.record}.values())
 
-    def _description(self):
-        """What must be the same for a training to go on."""
-        stream = self._run.stream
-        return {
-            "format": _FORMAT,
-            "model": type(self.model).__name__,
-            "backend": keras.config.backend(),
-            "steps an epoch": self._run.steps,
-            "data": {} if stream is None else stream.source.fingerprint(),
-            "callbacks": [type(c).__name__ for c in self._others],
-            "variables": [[list(v.shape), keras.backend.standardize_dtype(v.dtype)] for v in self._variables()],
-        }
+    def _forget(self):
+        """`fit` ends, however it ends."""
+        self._listen_no_more()
+        self._run = self._saved = self._ended = self._states = None
 
     # SIGTERM.
 
     def _listen(self):
         self._asked_to_end = False
-        self._handler = None
         if threading.current_thread() is threading.main_thread():
-            self._handler = signal.signal(signal.SIGTERM, self._on_signal)
-            self._run.cleanup.callback(self._listen_no_more)  # also when `fit` ends by an error
+            self._before = signal.signal(signal.SIGTERM, self._on_signal)
+            self._listens = True
 
     def _on_signal(self, number, frame):
         self._asked_to_end = True
         self._listen_no_more()
 
     def _listen_no_more(self):
-        if self._handler is not None:
-            signal.signal(signal.SIGTERM, self._handler)
-            self._handler = None
+        if self._listens:
+            self._listens = False
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self._before is None else self._before)
 
     def _end_if_asked(self):
         if self._asked_to_end:
@@ -252,7 +273,7 @@ def _positive(value, name, kind):
 
 
 def _array(variable):
-    """The value as numpy; 16-bit floats that numpy cannot store in full precision of float32, which is exact."""
+    """The value as numpy; 16-bit floats that numpy does not know, in float32, which is exact."""
     value = ops.convert_to_numpy(variable.value)
     return value.astype("float32") if value.dtype.kind == "V" else value
 
@@ -263,38 +284,11 @@ def _check_alone(callbacks):
         raise ValueError(f"Expected one callback that resumes. Received beside `ExactResume`: {other}. Leave it out.")
 
 
-def _check_same(saved, now):
-    different = [name for name in now if saved.get(name) != now[name]]
-    if different:
-        said = "; ".join(f"{name}: {_short(saved.get(name))}, now {_short(now[name])}" for name in different)
-        raise ValueError(
-            f"Expected the training that the checkpoints are of. Received another one: {said}. "
-            "Start the same command, or give another folder."
-        )
-
-
-def _short(value):
-    text = str(value)
-    return text if len(text) < 120 else text[:117] + "..."
-
-
-def _machine():
-    """What the last bits of a result depend on, beside the program."""
-    package = {"tensorflow": "tensorflow", "jax": "jaxlib", "torch": "torch"}[keras.config.backend()]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    version = sys.modules["tensorflow"].__version__ if package == "tensorflow" else importlib.metadata.version(package)
-    return {
-        "keras": keras.__version__,
-        package: version,
-        "cores": cores,
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
-    }
-
-
-def _warn_of_machine(saved, now):
-    if saved != now:
-        warnings.warn(
-            f"The checkpoint was written with {saved}; now there is {now}. Training goes on, but the last bits of its "
-            "result may differ.",
-            stacklevel=2,
-        )
+def _check_whole(variables):
+    for variable in variables:
+        value = variable.value
+        if not (getattr(value, "is_fully_addressable", True) or value.is_fully_replicated):
+            raise ValueError(
+                "Expected weights of which each process has the whole. Received: weights spread over processes "
+                "(`ModelParallel`). Save them by a checkpointing library for JAX, such as Orbax."
+            )

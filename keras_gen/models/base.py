@@ -91,7 +91,7 @@ class GenerativeModel(Fitting, Guarded, Steps, Twins, Saving, backend.Trainer, k
             self.condition_shape = _shape(condition_shape, "condition_shape")
         self.diagnostics = []
         self._compiled_functions = {}
-        self._run = None
+        self._run = self._guard = None
         self._train_means = Means(name="train_means", dtype=self.real_dtype)
         self._test_means = Means(name="test_means", dtype=self.real_dtype)
 

@@ -86,8 +86,10 @@ class Fitting:
 
     def get_compile_config(self):
         config = super().get_compile_config()
+        if not config:
+            return config
         divergence = keras.saving.serialize_keras_object(self._guard.options)
-        return {**config, "jit_compile": self._asked_jit_compile, "divergence": divergence} if config else config
+        return {**config, "jit_compile": self._asked_jit_compile, "divergence": divergence}
 
     def compile_from_config(self, config):
         config = keras.saving.deserialize_keras_object(config)
@@ -143,6 +145,7 @@ class Fitting:
             validation_data = self._check_tuple(validation_data)
         validation_data = self._divided(validation_data, kwargs.get("validation_batch_size") or batch_size)
         self._require_compiled()
+        batch_size = None if batch_size is None else inputs.check_count(batch_size, "batch_size")
         stream = make_stream(data, batch_size, shuffle, steps_per_epoch, seed, self.real_dtype)
         x, y, sample_weight = data if stream is None else (stream, None, None)
         if not isinstance(callbacks, (list, tuple, keras.callbacks.CallbackList)):
@@ -154,7 +157,7 @@ class Fitting:
                 batch_size=batch_size,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=_first(run, callbacks),
+                callbacks=_around(run, callbacks),
                 validation_data=validation_data,
                 shuffle=False,
                 sample_weight=sample_weight,
@@ -196,6 +199,7 @@ class Fitting:
         if backend.processes()[1] == 1 or data is None:
             return data
         padded = (*data, None, None)[:3] if isinstance(data, tuple) else (data, None, None)
+        batch_size = None if batch_size is None else inputs.check_count(batch_size, "batch_size")
         stream = make_stream(padded, batch_size, shuffle=False, seed=0, dtype=self.real_dtype)
         return data if stream is None else (stream,)
 
@@ -240,9 +244,13 @@ def _refuse(arguments):
             raise ValueError(f"Expected no `{name}`: {_REFUSED[name]}. Received: {name}={value!r}.")
 
 
-def _first(run, callbacks):
-    """The user's `callbacks` behind the model's own."""
+def _around(run, callbacks):
+    """The user's `callbacks` between the model's own, the history before the last."""
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.callbacks.insert(0, run)
+        listed = callbacks.callbacks
+        for position, own in ((0, run), (len(listed) + 1, run.last)):
+            listed.insert(position, own)
+            run.cleanup.callback(listed.remove, own)
         return callbacks
-    return [run, *callbacks]
+    has_one = any(isinstance(c, keras.callbacks.History) for c in callbacks)
+    return [run, *callbacks, *([] if has_one else [keras.callbacks.History()]), run.last]

@@ -39,6 +39,7 @@ class Guard:
             _check_rates(self.group)
         if self.players:
             self.group.keep_record((options.check_every + model.steps_per_execution) * self.width, model.real_dtype)
+            self.forget()
 
     # Inside of the step.
 
@@ -226,6 +227,20 @@ class Guard:
         if self.players:
             self.group.record.assign(np.full(self.group.record.shape, _READ, self.group.record.dtype))
 
+    def state(self):
+        """What it remembers beside the record, after a look: of a state that is not finite there is none."""
+        if self.players:
+            self.look(weights=True)
+        return {"skipped": self.skipped, "at_epoch_begin": self._at_epoch_begin, "in_a_row": self._in_a_row}
+
+    def set_state(self, state):
+        """Go on with what `state` gave; what it kept is older, so a new copy is kept."""
+        self.close()
+        self.skipped, self._at_epoch_begin = dict(state["skipped"]), dict(state["at_epoch_begin"])
+        if self.players:
+            self.look()
+        self._in_a_row = dict(state["in_a_row"])
+
     def close(self):
         """A call of `fit` is over: a copy of the state would go stale."""
         self.forget()
@@ -260,7 +275,7 @@ class Guarded:
     @property
     def skipped_steps(self):
         """Dict, player -> steps that were skipped since `compile`, as far as they were read."""
-        return dict(self._guard.skipped)
+        return {} if self._guard is None else dict(self._guard.skipped)
 
 
 def _check_one_replica(model):

@@ -9,6 +9,10 @@ import contextlib
 import keras
 
 
+class _EpochIsOver:
+    """What `stop_training` is when the epoch that was gone on with ends: true, and not what a callback would set."""
+
+
 class Run(keras.callbacks.Callback):
     """The model's own callback, before the user's: counts, and tells the model that epochs begin and end.
 
@@ -22,6 +26,7 @@ class Run(keras.callbacks.Callback):
 
     Attributes:
         epoch, step: the epoch, and how many of its steps are done, when a batch or an epoch begins.
+        last: a callback behind the user's; it calls the functions in the list `after_epoch` when an epoch has ended.
         cleanup: what is undone when `fit` ends, however it ends.
     """
 
@@ -31,7 +36,8 @@ class Run(keras.callbacks.Callback):
         self.callbacks = list(getattr(callbacks, "callbacks", callbacks))
         self.steps = steps if stream is None else stream.steps
         self.epoch, self.step, self._skip = 0, 0, 0
-        self._open = self._stops_early = False
+        self._open, self.after_epoch = False, []
+        self.last = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: [call() for call in self.after_epoch])
         self.cleanup = contextlib.ExitStack()
 
     def __enter__(self):
@@ -61,14 +67,18 @@ class Run(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         self.step = self._skip + batch
         self.owner._guard.begin_batch(batch)
-        if self._skip and self.step + self.owner.steps_per_execution >= self.steps and not self.owner.stop_training:
-            self.owner.stop_training = self._stops_early = True
+        if self._skip and self.is_last() and not self.owner.stop_training:
+            self.owner.stop_training = _EpochIsOver()
 
     def on_epoch_end(self, epoch, logs=None):
         self.close_epoch()
         logs.update(self.owner._guard.epoch_logs())
-        if self._stops_early:
-            self.owner.stop_training = self._stops_early = False
+        if isinstance(self.owner.stop_training, _EpochIsOver):
+            self.owner.stop_training = False
+
+    def is_last(self):
+        """Whether the epoch is over after this batch; of an epoch of unknown length that is not known."""
+        return self.steps is None or self.step + self.owner.steps_per_execution >= self.steps
 
     def close_epoch(self):
         """The steps of an epoch are over: `end_epoch`, once."""
@@ -76,3 +86,35 @@ class Run(keras.callbacks.Callback):
             self._open = False
             self.owner._guard.end_epoch()
             self.owner.end_epoch()
+
+    # What a training needs that goes on in another process, beside the variables.
+
+    def total(self, epoch, step):
+        """The training steps before `step` of `epoch`."""
+        return epoch * (self.steps or 1) + step
+
+    def state(self, epoch, step):
+        """A dict of plain values and arrays; after a look at the losses, so that none is of a state with NaN."""
+        stream, model = self.stream, self.owner
+        return {
+            "guard": model._guard.state(),
+            "seed": None if stream is None else stream.seed,
+            "data": None if stream is None else stream.source.state(self.total(epoch, step)),
+            "names": [list(means.names) for means in (model._train_means, model._test_means)],
+            "model": model.get_training_state(),
+        }
+
+    def restore_data(self, state, epoch, step):
+        """Go on in `epoch` after `step` of its steps, with the data that are due; to be called when training begins."""
+        self.resume(epoch, step)
+        if self.stream is not None:
+            self.stream.seed = state["seed"]
+            self.stream.source.restore(state["data"], self.total(epoch, step))
+
+    def restore(self, state):
+        """Put back what `state` gave; the variables have their values."""
+        model = self.owner
+        for means, names in zip((model._train_means, model._test_means), state["names"], strict=True):
+            means.names[:] = names
+        model.set_training_state(state["model"])
+        model._guard.set_state(state["guard"])

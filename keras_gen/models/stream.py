@@ -33,7 +33,7 @@ class Stream(backend.DataAdapter):
     """What Keras iterates: the batches of one epoch, from the position at which `fit` is.
 
     Args:
-        source: what gives batches: `Arrays`, `Batches` or `Iterated`.
+        source: what gives batches: `Arrays`, `Dataset` or `Iterated`.
         steps: T, batches an epoch.
         seed: int, of the order.
 
@@ -133,7 +133,7 @@ class Arrays(_Source):
     def order(self, seed, number):
         """pi of pass `number`; the last one is kept."""
         if self._order[0] != (seed, number):
-            self._order = ((seed, number), self._draw(np.random.Generator(np.random.Philox(key=[seed, number]))))
+            self._order = ((seed, number), self._draw(_generator(seed, number)))
         return self._order[1]
 
     def _draw(self, generator):
@@ -172,7 +172,7 @@ class Arrays(_Source):
         return {"examples": self.size, "batch_size": self.batch_size, "shuffle": self.shuffle, "checks": checks}
 
 
-class Batches(_Source):
+class Dataset(_Source):
     """The batches of a `PyDataset`, by its own workers.
 
     A dataset with a method `at(pass_index, batch_index, seed)`, a pure function, chooses its own order (`seed` None:
@@ -182,11 +182,16 @@ class Batches(_Source):
     def __init__(self, dataset, shuffle):
         self.data, self.shuffle, self.length = dataset, shuffle, dataset.num_batches
         self.on_epoch_begin, self.on_epoch_end = dataset.on_epoch_begin, dataset.on_epoch_end
+        own = keras.utils.PyDataset
+        hooks = (type(dataset).on_epoch_begin, type(dataset).on_epoch_end)
+        self.changes = not hasattr(dataset, "at") and hooks != (own.on_epoch_begin, own.on_epoch_end)
+        self._order = (None, None)
 
     def batches(self, start, stop, seed):
         calls = (self._call(step, seed) for step in range(start, stop))
         parallel = self.data.workers > 1 or (self.data.workers > 0 and self.data.use_multiprocessing)
-        yield from _ahead(self.data, calls) if parallel else (_read(self.data, *call) for call in calls)
+        for batch in _ahead(self.data, calls) if parallel else (_read(self.data, *call) for call in calls):
+            yield keras.tree.map_structure(_own, batch)
 
     def _call(self, step, seed):
         number, i = self.position(step)
@@ -195,7 +200,12 @@ class Batches(_Source):
         return (i if self.length is None or not self.shuffle else self._permuted(number, i, seed),)
 
     def _permuted(self, number, i, seed):
-        return int(np.random.Generator(np.random.Philox(key=[seed, number])).permutation(self.length)[i])
+        if self._order[0] != (seed, number):
+            self._order = ((seed, number), _generator(seed, number).permutation(self.length))
+        return int(self._order[1][i])
+
+    def fingerprint(self):
+        return {"length": self.length, "shuffle": self.shuffle}
 
     def peek(self):
         return _read(self.data, *self._call(0, 0))
@@ -260,11 +270,16 @@ def _source(data, batch_size, shuffle, steps, dtype):
         given = 3 if data[2] is not None else 2 if data[1] is not None else 1
         return Arrays(data[:given], size, shuffle, dtype)
     if isinstance(x, keras.utils.PyDataset):
-        return Batches(x, shuffle)
+        return Dataset(x, shuffle)
     module = type(x).__module__.split(".")[0]
     if module == "grain" and hasattr(x, "__iter__"):
         return Iterated(x, len(x) if hasattr(x, "__len__") and len(x) < sys.maxsize else None)
     return None
+
+
+def _generator(seed, number):
+    """The random numbers of pass `number`."""
+    return np.random.Generator(np.random.Philox(key=[seed, number]))
 
 
 def _tensor(x):
@@ -281,8 +296,7 @@ def _tuple(batch):
 
 
 def _read(data, *call):
-    batch = _tuple(data.at(*call) if len(call) > 1 else data[call[0]])
-    return keras.tree.map_structure(_own, batch)
+    return _tuple(data.at(*call) if len(call) > 1 else data[call[0]])
 
 
 _held = None
