@@ -483,7 +483,7 @@ def test_more_epochs_go_on_from_before_the_end_of_fit(place, tmp_path):
 
 
 def test_a_stop_in_a_resumed_epoch_is_obeyed(tmp_path):
-    """Stopped in the last batch of a resumed epoch, training stops; stopped within an epoch, it goes on when asked again."""
+    """In the last batch of a resumed epoch; and stopped within an epoch, it goes on with the next when asked again."""
 
     class Stop(Interrupt):
         def on_train_batch_end(self, batch, logs=None):
