@@ -3,8 +3,12 @@
 import os
 from pathlib import Path
 
-import keras
-import pytest
+if "JAX_COMPILATION_CACHE_DIR" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
+    # JAX's cache is not written whole: a worker must not read what another one is writing.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] += "-" + os.environ["PYTEST_XDIST_WORKER"]
+
+import keras  # noqa: E402
+import pytest  # noqa: E402
 
 
 def pytest_report_header(config):
