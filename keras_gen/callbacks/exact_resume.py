@@ -36,8 +36,13 @@ class ExactResume(keras.callbacks.Callback):
     Grain's datasets by the state of their iterators. Of `tf.data`, `DataLoader` and generators the order is not known:
     all else is restored, and the epoch goes on with the first batches of a new pass.
 
-    SIGTERM saves before the next step and ends the process by `SystemExit(143)`. A second one acts as it did before.
-    A checkpoint that cannot be written (full disk) gives a warning; training goes on.
+    SIGTERM saves before the next step (in validation, and for data without `steps_per_epoch` that order themselves,
+    when the epoch is over) and ends the process by `SystemExit(143)`. A second one acts as it did before. A checkpoint
+    that cannot be written (full disk) gives a warning; training goes on. A changed setting of model or optimizer is
+    refused: the checkpoint's would win.
+
+    In an epoch that was gone on with, Keras counts batches from 0: a callback that computes from the batch's number
+    must take `model.optimizer.iterations` instead (`Anneal(per="step")` does).
 
     Args:
         directory: folder of the checkpoints, one for each call of `fit` in a program.

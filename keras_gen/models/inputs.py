@@ -95,6 +95,11 @@ def check_arrays(model, x, y=None, sample_weight=None, stream=True):
     """The three of them checked, if they are arrays; data that streams is returned as it came."""
     if x is None:
         raise ValueError(f"Expected x of shape (batch, {', '.join(map(str, model.event_shape))}). Received: None.")
+    if isinstance(x, (tuple, dict)):
+        raise ValueError(
+            f"Expected x as one array, or what streams (x, y). Received: a {type(x).__name__}. "
+            "Pass fit(x, y) and evaluate(x, y)."
+        )
     if not is_array(x):
         if not stream:
             raise ValueError(f"Expected x as an array. Received: {type(x).__name__}. Streams go to `fit`.")

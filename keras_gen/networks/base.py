@@ -52,7 +52,7 @@ class Network(keras.layers.Layer):
         check_dtype(self.dtype_policy, type(self).__name__)
         if normalization not in NORMALIZATIONS:
             raise ValueError(
-                f"Expected `normalization` as None, 'batch' or 'layer'. Received: {normalization!r}."
+                f"Expected `normalization` as one of {list(NORMALIZATIONS)}. Received: {normalization!r}."
             )
         if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
             raise ValueError(f"Expected `dropout` as a float in [0, 1). Received: {dropout!r}.")
