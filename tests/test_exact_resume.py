@@ -524,3 +524,16 @@ def test_tensors_in_logs_are_saved(tmp_path):
 
     assert train(vae, tmp_path, interrupt_before=6, make_callbacks=log) is None
     assert len(train(vae, tmp_path, interrupt_before=10**6, make_callbacks=log)[1]["beta"]) == 3
+
+
+def test_the_order_of_unseeded_data_goes_on(tmp_path):
+    """Without a seed it is drawn anew by each process, and taken from the checkpoint by one that goes on."""
+
+    def elsewhere():
+        model = vae()
+        random.seed(99)
+        return model
+
+    whole = train(vae, None, interrupt_before=10**6, seed=None)
+    assert train(vae, tmp_path, interrupt_before=2, seed=None) is None
+    assert_same(train(elsewhere, tmp_path, interrupt_before=10**6, seed=None), whole)
