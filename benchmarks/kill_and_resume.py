@@ -4,7 +4,7 @@
 
 A child process trains a VAE, then another one a WGAN-GP with two optimizers, with `ExactResume(every_steps=1)`: a
 checkpoint is being written for a large part of the time. This process kills it at a random moment and starts the same
-command again, four times, and then lets it end; then the final weights, optimizers, seeds and history (their
+command again, a dozen times, and then lets it end; then the final weights, optimizers, seeds and history (their
 SHA-256) are compared with those of a training that nobody killed. It goes on with new trainings, of other seeds, until
 there were enough kills.
 """
@@ -140,7 +140,7 @@ def measure(kills, epochs, seed):
     generator, trials, left = random.Random(seed), {name: [] for name in MODELS}, kills
     while left > 0:
         for name in MODELS:
-            trials[name].append(trial(name, seed, min(4, left), epochs, generator))
+            trials[name].append(trial(name, seed, min(12, left), epochs, generator))
             left -= trials[name][-1]["kills"]
             print(name, trials[name][-1], flush=True)
         seed += 1

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmarks import kill_and_resume
-from keras_gen.callbacks import Anneal, ExactResume
+from keras_gen.callbacks import Anneal, ExactResume, load_checkpoint
 from keras_gen.callbacks.checkpoints import DamagedCheckpoint, read_checkpoint, write_checkpoint
 from keras_gen.models import VAE
 from keras_gen.models.stream import make_stream
@@ -480,6 +480,32 @@ def test_more_epochs_go_on_from_before_the_end_of_fit(place, tmp_path):
     with warned("had ended after 2 epochs"):
         assert_same(order(2), short)
     assert_same(order(4), longer)
+
+
+def test_a_training_that_a_callback_stopped_stays_so(tmp_path):
+    """Early stopping would stop a training of more epochs at the same place."""
+
+    def stopping():
+        return [keras.callbacks.EarlyStopping("loss", patience=1, mode="max")]
+
+    stopped = train(vae, tmp_path, epochs=4, make_callbacks=stopping)
+    assert len(stopped[2]) < 4
+    with warned("a callback had stopped it"):
+        assert_same(train(vae, tmp_path, epochs=9, make_callbacks=stopping), stopped)
+
+
+def test_a_checkpoint_gives_its_weights_to_another_training(tmp_path):
+    assert train(vae, tmp_path, interrupt_before=6) is None
+    model, twin = vae(), wgan_gp()
+    load_checkpoint(model, tmp_path)
+    model.compile("sgd")
+    saved = read_checkpoint(files(tmp_path)[-1])["variables"]
+    for variable, value in zip(model.variables, saved, strict=False):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable.value), value)
+    with pytest.raises(ValueError, match="other weights"):
+        load_checkpoint(twin, tmp_path)
+    with pytest.raises(ValueError, match="Received: none"):
+        load_checkpoint(twin, tmp_path / "nothing")
 
 
 def test_a_stop_in_a_resumed_epoch_is_obeyed(tmp_path):

@@ -30,9 +30,15 @@ import keras
 if keras.config.backend() == "tensorflow":
     from keras_gen.backend.devices_tensorflow import agree, all_sum, divided, processes, replicas, rows, share, summed
 elif keras.config.backend() == "jax":
-    from keras_gen.backend.devices_jax import agree, all_sum, divided, processes, replicas, rows, share, summed
+    from keras_gen.backend.devices_jax import agree, all_sum, divided, processes, replicas, rows, shards, share, summed
 else:
     from keras_gen.backend.devices_torch import agree, all_sum, divided, processes, replicas, rows, share, summed
+if keras.config.backend() != "jax":
+
+    def shards():
+        """A batch is divided in Python, in parts of any size."""
+        return 1
+
 
 __all__ = ["agree", "all_sum", "block", "divided", "processes", "replicas", "rows", "share", "summed"]
 
@@ -44,10 +50,12 @@ def block(n):
         ValueError: fewer rows than processes; on JAX also a number that they do not divide.
     """
     index, count = processes()
-    if n < count or (keras.config.backend() == "jax" and n % count):
-        expected = f"a multiple of {count}" if keras.config.backend() == "jax" else f"at least {count}"
+    parts = max(count, shards())
+    if n < count or n % parts and keras.config.backend() == "jax":
+        expected = f"a multiple of {parts}" if keras.config.backend() == "jax" else f"at least {count}"
         raise ValueError(
-            f"Expected {expected} examples in each global batch, which {count} processes divide. Received: {n}. "
-            "Choose `batch_size`, and the number of examples or `steps_per_epoch`, so that no such batch remains."
+            f"Expected {expected} examples in each global batch, which so many devices or processes divide. "
+            f"Received: {n}. Choose `batch_size`, and the number of examples or `steps_per_epoch`, so that none such "
+            "remains."
         )
     return slice(n * index // count, n * (index + 1) // count)

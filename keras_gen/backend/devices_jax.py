@@ -43,6 +43,15 @@ def processes():
     return distribution.data_shard_id, min(distribution.num_model_replicas, jax.process_count())
 
 
+def shards():
+    """The number of parts into which the devices divide a batch."""
+    distribution = keras.distribution.distribution()
+    if distribution is None or distribution.batch_dim_name is None:
+        return 1
+    mesh = distribution.device_mesh
+    return mesh.shape[mesh.axis_names.index(distribution.batch_dim_name)]
+
+
 def agree(number):
     """The int of process 0."""
     if jax.process_count() == 1:

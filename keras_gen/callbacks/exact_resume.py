@@ -39,10 +39,11 @@ class ExactResume(keras.callbacks.Callback):
     SIGTERM saves before the next step (in validation, and for data without `steps_per_epoch` that order themselves,
     when the epoch is over) and ends the process by `SystemExit(143)`. A second one acts as it did before. A checkpoint
     that cannot be written (full disk) gives a warning; training goes on. A changed setting of model or optimizer is
-    refused: the checkpoint's would win.
+    refused: the checkpoint's would win. To go on with another learning rate, load the newest checkpoint's weights by
+    `load_checkpoint(model, directory)` and give a new folder.
 
     In an epoch that was gone on with, Keras counts batches from 0: a callback that computes from the batch's number
-    must take `model.optimizer.iterations` instead (`Anneal(per="step")` does).
+    must call `model.synchronize()` and take `model.optimizer.iterations` instead.
 
     Args:
         directory: folder of the checkpoints, one for each call of `fit` in a program.
@@ -115,16 +116,21 @@ class ExactResume(keras.callbacks.Callback):
         saved, epochs = self._saved, self.params["epochs"]
         check_same(saved["training"], self._training)
         warn_of_machine(saved["machine"], machine(self._variables()))
-        stopped = saved["stopped"] and epochs <= saved["asked"]
-        self._finished = stopped or saved["epoch"] >= epochs
+        self._finished = saved["stopped"] or saved["epoch"] >= epochs
         self._run.restore_data(saved["run"], epochs if self._finished else saved["epoch"], saved["step"])
         if self._finished:
-            reason = "a callback had stopped it" if stopped else "ask for more epochs to go on"
+            reason = "a callback had stopped it" if saved["stopped"] else "ask for more epochs to go on"
             warnings.warn(
                 f"This training had ended after {saved['epoch']} epochs ({reason}): its state is restored, nothing is "
                 f"trained. For another training, give another folder than {str(self.directory)!r}.",
                 stacklevel=2,
             )
+        else:
+            self._say(f"Training goes on in epoch {saved['epoch'] + 1} after {saved['step']} steps.")
+
+    def _say(self, text):
+        if self.params.get("verbose"):
+            print(text, flush=True)
 
     def _warn(self):
         stream = self._run.stream
@@ -213,7 +219,6 @@ class ExactResume(keras.callbacks.Callback):
             "epoch": epoch,
             "step": step,
             "stopped": stopped,
-            "asked": self.params["epochs"],
             "training": self._training,
             "machine": machine(self._variables()),
             "run": run,
@@ -269,7 +274,43 @@ class ExactResume(keras.callbacks.Callback):
 
     def _end_if_asked(self):
         if self._asked_to_end:
+            self._say(f"SIGTERM: saved in {str(self.directory)!r} after {self._last_step} steps.")
             sys.exit(128 + signal.SIGTERM)
+
+
+def load_checkpoint(model, directory):
+    """Give `model` the weights, moving statistics and seeds of the newest checkpoint of `ExactResume` in `directory`.
+
+    For a new training that begins where another one was, with other settings: its optimizers begin anew.
+
+    Args:
+        model: a model of the same architecture.
+        directory: the folder that `ExactResume` was given.
+
+    Raises:
+        ValueError: no checkpoint there, or one of a model with other weights.
+
+    Example:
+        >>> import tempfile, numpy as np
+        >>> from keras_gen.callbacks import ExactResume, load_checkpoint
+        >>> from keras_gen.models import PCA
+        >>> folder, x = tempfile.mkdtemp(), np.random.default_rng(0).normal(size=(32, 4))
+        >>> model, other = PCA((4,), latent_dim=2), PCA((4,), latent_dim=2)
+        >>> history = model.fit(x, verbose=0, callbacks=[ExactResume(folder)])
+        >>> load_checkpoint(other, folder)
+        >>> bool(np.allclose(model.encode(x), other.encode(x)))
+        True
+    """
+    saved = Checkpoints(directory, 1).latest()
+    shapes = [list(v.shape) for v in model.variables]
+    if saved is None or [shape for shape, _ in saved["training"]["variables"][: len(shapes)]] != shapes:
+        found = "none" if saved is None else f"one of a {saved['training']['model']} with other weights"
+        raise ValueError(
+            f"Expected a checkpoint of a {type(model).__name__} in {str(directory)!r}. Received: {found}. "
+            "Build the model as it was when it was trained."
+        )
+    for variable, value in zip(model.variables, saved["variables"], strict=False):
+        variable.assign(value)
 
 
 def _positive(value, name, kind):

@@ -128,6 +128,8 @@ class Arrays(_Source):
         self.dtypes = tuple(None if a is None else dtype if a.dtype.kind == "f" else a.dtype.name for a in arrays)
         self.size = len(arrays[0])
         self.length = math.ceil(self.size / batch_size)
+        for rows in {min(batch_size, self.size), self.size % batch_size or batch_size}:
+            backend.block(rows)  # refuses, before training, what the devices do not divide
         self._order = (None, None)
 
     def order(self, seed, number):
