@@ -293,9 +293,10 @@ def load_checkpoint(model, directory):
     Example:
         >>> import tempfile, numpy as np
         >>> from keras_gen.callbacks import ExactResume, load_checkpoint
-        >>> from keras_gen.models import PCA
-        >>> folder, x = tempfile.mkdtemp(), np.random.default_rng(0).normal(size=(32, 4))
-        >>> model, other = PCA((4,), latent_dim=2), PCA((4,), latent_dim=2)
+        >>> from keras_gen.models import VAE
+        >>> folder, x = tempfile.mkdtemp(), np.random.default_rng(0).uniform(size=(32, 4))
+        >>> model, other = VAE((4,), latent_dim=2), VAE((4,), latent_dim=2)
+        >>> model.compile(run_eagerly=True)
         >>> history = model.fit(x, verbose=0, callbacks=[ExactResume(folder)])
         >>> load_checkpoint(other, folder)
         >>> bool(np.allclose(model.encode(x), other.encode(x)))
