@@ -38,6 +38,13 @@ def models():
     return built
 
 
+class Nothing(keras.utils.PyDataset):
+    """No batch."""
+
+    def __len__(self):
+        return 0
+
+
 class Stream(keras.utils.PyDataset):
     """A stream of one batch."""
 
@@ -101,6 +108,10 @@ CASES = [
     ("empty", fit("vae", X[:0]), "at least one example"),
     ("tuple as x", lambda m: m["vae"].fit((X,), verbose=0), r"fit\(x, y\)"),
     ("dict as x", lambda m: m["vae"].fit({"x": X}, verbose=0), r"fit\(x, y\)"),
+    ("no steps an epoch", lambda m: m["vae"].fit(X, steps_per_epoch=0, verbose=0), "steps_per_epoch"),
+    ("steps as a float", lambda m: m["vae"].fit(X, steps_per_epoch=1.5, verbose=0), "steps_per_epoch"),
+    ("y beside a dataset", lambda m: m["vae"].fit(Stream(X), LABELS, verbose=0), "within the batches of a Stream"),
+    ("an empty dataset", lambda m: m["vae"].fit(Nothing(), verbose=0), "Nothing, which is empty"),
     ("negative batch size", lambda m: m["vae"].fit(X, batch_size=-5, verbose=0), "batch_size"),
     ("batch size as a float", lambda m: m["vae"].fit(X, batch_size=8.0, verbose=0), "batch_size"),
     ("empty evaluate", lambda m: m["vae"].evaluate(X[:0], verbose=0), "at least one example"),

@@ -313,9 +313,11 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path):
 
 
 def test_arguments_are_checked():
-    for arguments in ({"every_steps": 0}, {"every_steps": 1.5}, {"every_minutes": -1}, {"keep": 0}):
+    for arguments in ({"every_steps": 0}, {"every_steps": 1.5}, {"every_minutes": -1}, {"keep": 0}, {"keep": None}):
         with pytest.raises(ValueError, match=f"Expected `{next(iter(arguments))}`"):
             ExactResume("folder", **arguments)
+    with pytest.raises(ValueError, match="Expected `directory` as a path"):
+        ExactResume(None)
 
 
 def test_it_refuses_another_callback_that_resumes_and_another_kind_of_model(tmp_path):
@@ -506,6 +508,7 @@ def test_a_checkpoint_gives_its_weights_to_another_training(tmp_path):
         load_checkpoint(twin, tmp_path)
     with pytest.raises(ValueError, match="Received: none"):
         load_checkpoint(twin, tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_stop_in_a_resumed_epoch_is_obeyed(tmp_path):

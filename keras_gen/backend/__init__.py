@@ -16,6 +16,7 @@ contract that each backend fulfils in a file of its own:
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
 | `export_options`, `export_onnx` | what exporting needs beyond Keras's exporters |
 | `DataAdapter` | the base of what Keras's `fit` takes as data |
+| `machine(variables)` | what the last bits of a result depend on: versions, cores, threads, device |
 | `random_state()`, `set_random_state(state)` | the process's own generators: Python's, NumPy's, Keras's, torch's |
 | `reproducible(model)` | whether a compiled training gives the same bits each time, on the same machine |
 | `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |
@@ -30,8 +31,9 @@ an inner `keras.StatelessScope` that holds all current values, and hands the new
 import keras
 from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
-from keras_gen.backend.devices import agree, all_sum, block, divided, processes, replicas, rows, share, summed
+from keras_gen.backend.devices import agree, all_sum, block, divided, processes, replicas, rows, share, summed, whole
 from keras_gen.backend.export import export_onnx, export_options
+from keras_gen.backend.machine import machine
 from keras_gen.backend.noise import Noise
 from keras_gen.backend.optimizer_group import OptimizerGroup
 from keras_gen.backend.precision import check_dtype
@@ -103,6 +105,7 @@ __all__ = [
     "divided",
     "grad",
     "jvp",
+    "machine",
     "no_grad",
     "processes",
     "random_state",
@@ -115,4 +118,5 @@ __all__ = [
     "summed",
     "value_and_grad",
     "vjp",
+    "whole",
 ]

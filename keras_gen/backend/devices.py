@@ -18,6 +18,7 @@ the global batch, of which a replica keeps its own rows.
 | `processes()` | `(index, count)` of the processes among which the rows of a global batch are divided |
 | `block(n)` | the slice of a global batch of n rows that this process reads |
 | `agree(number)` | the int of process 0, on all |
+| `whole(variable)` | whether this process sees all of a variable, or JAX has spread it over processes |
 | `share(variables)` | every process takes the values of process 0 |
 
 A *replica* is a part of a step, a *process* a part of the data. `tf.distribute.MirroredStrategy` has replicas in one
@@ -40,7 +41,13 @@ if keras.config.backend() != "jax":
         return 1
 
 
-__all__ = ["agree", "all_sum", "block", "divided", "processes", "replicas", "rows", "share", "summed"]
+__all__ = ["agree", "all_sum", "block", "divided", "processes", "replicas", "rows", "share", "summed", "whole"]
+
+
+def whole(variable):
+    """Whether this process holds, or can see, all of `variable`: not if it is spread over processes."""
+    value = variable.value
+    return getattr(value, "is_fully_addressable", True) or value.is_fully_replicated
 
 
 def block(n):

@@ -150,15 +150,19 @@ class Checkpoints:
     """The last `keep` checkpoints of a training in a folder, by step.
 
     Args:
-        directory: the folder; created.
+        directory: the folder.
         keep: how many are kept, at least 1.
-
-    Raises:
-        ValueError: the folder cannot be written to.
     """
 
-    def __init__(self, directory, keep):
+    def __init__(self, directory, keep=1):
         self.directory, self.keep = Path(directory), keep
+
+    def prepare(self):
+        """Create the folder, and drop what a process left that died while it wrote.
+
+        Raises:
+            ValueError: the folder cannot be written to.
+        """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             probe = self.directory / f".probe.{os.getpid()}"
@@ -166,10 +170,11 @@ class Checkpoints:
             probe.unlink(missing_ok=True)
         except OSError as error:
             raise ValueError(
-                f"Expected a folder for checkpoints that can be written to. Received: {str(directory)!r}, {error}. "
-                "Choose another one, or make room."
+                "Expected a folder for checkpoints that can be written to. "
+                f"Received: {str(self.directory)!r}, {error}. Choose "
+                "another one, or make room."
             ) from error
-        for left in self.directory.glob(".step_*.tmp"):  # of a process that died while it wrote
+        for left in self.directory.glob(".step_*.tmp"):
             left.unlink(missing_ok=True)
 
     def paths(self):

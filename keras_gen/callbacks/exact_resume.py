@@ -8,6 +8,7 @@ the same place: before the same step, in the same callback, when `fit` is called
 """
 
 import numbers
+import os
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ from keras import ops
 
 from keras_gen import backend
 from keras_gen.callbacks.checkpoints import Checkpoints
-from keras_gen.callbacks.identity import check_same, describe, machine, warn_of_machine
+from keras_gen.callbacks.identity import check_same, describe, warn_of_machine
 from keras_gen.callbacks.states import CallbackStates, plain
 
 
@@ -73,9 +74,14 @@ class ExactResume(keras.callbacks.Callback):
 
     def __init__(self, directory, *, every_steps=None, every_minutes=10.0, keep=2):
         super().__init__()
-        _positive(every_steps, "every_steps", int)
-        _positive(every_minutes, "every_minutes", numbers.Real)
-        _positive(keep, "keep", int)
+        if not isinstance(directory, (str, os.PathLike)):
+            raise ValueError(f"Expected `directory` as a path. Received: directory={directory!r}.")
+        for name, value, kind in (
+            ("every_steps", every_steps, int),
+            ("every_minutes", every_minutes, numbers.Real),
+            ("keep", keep, int),
+        ):
+            _check_positive(name, value, kind, optional=name != "keep")
         self.directory, self.every_steps, self.every_minutes, self.keep = directory, every_steps, every_minutes, keep
         self._asked_to_end = self._listens = self._finished = False
 
@@ -94,6 +100,7 @@ class ExactResume(keras.callbacks.Callback):
         _check_whole(self._variables())
         self._writes = backend.processes()[0] == 0  # of several processes, the first one writes for all
         self._store = Checkpoints(self.directory, self.keep)
+        self._store.prepare()
         self._training = describe(self._run, self._states, self._variables())
         self._saved, self._ended = self._store.latest(), None
         self._check_shared()
@@ -105,7 +112,7 @@ class ExactResume(keras.callbacks.Callback):
         self._warn()
 
     def _check_shared(self):
-        newest = -1 if self._saved is None else self._steps(self._saved["epoch"], self._saved["step"])
+        newest = -1 if self._saved is None else self._run.total(self._saved["epoch"], self._saved["step"])
         if backend.agree(newest) != newest:
             raise ValueError(
                 f"Expected a folder that all processes share. Received: {str(self.directory)!r}, in which this process "
@@ -115,7 +122,7 @@ class ExactResume(keras.callbacks.Callback):
     def _begin_again(self):
         saved, epochs = self._saved, self.params["epochs"]
         check_same(saved["training"], self._training)
-        warn_of_machine(saved["machine"], machine(self._variables()))
+        warn_of_machine(saved["machine"], backend.machine(self._variables()))
         self._finished = saved["stopped"] or saved["epoch"] >= epochs
         self._run.restore_data(saved["run"], epochs if self._finished else saved["epoch"], saved["step"])
         if self._finished:
@@ -184,17 +191,14 @@ class ExactResume(keras.callbacks.Callback):
         return [(i, a) for i, (a, b) in enumerate(zip(now, values, strict=True)) if a.tobytes() != b.tobytes()]
 
     def _is_due(self):
-        steps = self._steps(self._run.epoch, self._run.step) - self._last_step
+        steps = self._run.total(self._run.epoch, self._run.step) - self._last_step
         by_steps = self.every_steps is not None and steps >= self.every_steps
         by_time = self.every_minutes is not None and time.monotonic() - self._last_time >= 60 * self.every_minutes
         within_epoch = self._run.step and self._run.steps is None  # an epoch of unknown length cannot be gone on with
         return (by_steps or by_time or self._asked_to_end) and not within_epoch
 
-    def _steps(self, epoch, step):
-        return self._run.total(epoch, step)
-
     def _count_from_here(self):
-        self._last_step = self._steps(self._run.epoch, self._run.step)
+        self._last_step = self._run.total(self._run.epoch, self._run.step)
         self._last_time = time.monotonic()
 
     # The state.
@@ -206,7 +210,7 @@ class ExactResume(keras.callbacks.Callback):
     def _write(self, tree):
         try:
             if self._writes:
-                self._store.save(self._steps(tree["epoch"], tree["step"]), tree)
+                self._store.save(self._run.total(tree["epoch"], tree["step"]), tree)
         except OSError as error:
             where = str(self.directory)
             warnings.warn(f"No checkpoint was written in {where!r}: {error}. Training goes on.", stacklevel=2)
@@ -220,7 +224,7 @@ class ExactResume(keras.callbacks.Callback):
             "step": step,
             "stopped": stopped,
             "training": self._training,
-            "machine": machine(self._variables()),
+            "machine": backend.machine(self._variables()),
             "run": run,
             "variables": [_array(v) for v in self._variables()],
             "final": [],
@@ -302,7 +306,7 @@ def load_checkpoint(model, directory):
         >>> bool(np.allclose(model.encode(x), other.encode(x)))
         True
     """
-    saved = Checkpoints(directory, 1).latest()
+    saved = Checkpoints(directory).latest()
     shapes = [list(v.shape) for v in model.variables]
     if saved is None or [shape for shape, _ in saved["training"]["variables"][: len(shapes)]] != shapes:
         found = "none" if saved is None else f"one of a {saved['training']['model']} with other weights"
@@ -314,9 +318,12 @@ def load_checkpoint(model, directory):
         variable.assign(value)
 
 
-def _positive(value, name, kind):
-    if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value > 0):
-        raise ValueError(f"Expected `{name}` as a positive number, or None. Received: {name}={value!r}.")
+def _check_positive(name, value, kind, optional):
+    if optional and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, kind) or not value > 0:
+        what = "a positive integer" if kind is int else "a positive number"
+        raise ValueError(f"Expected `{name}` as {what}{', or None' * optional}. Received: {name}={value!r}.")
 
 
 def _array(variable):
@@ -333,8 +340,7 @@ def _check_alone(callbacks):
 
 def _check_whole(variables):
     for variable in variables:
-        value = variable.value
-        if not (getattr(value, "is_fully_addressable", True) or value.is_fully_replicated):
+        if not backend.whole(variable):
             raise ValueError(
                 "Expected weights of which each process has the whole. Received: weights spread over processes "
                 "(`ModelParallel`). Save them by a checkpointing library for JAX, such as Orbax."

@@ -1,9 +1,6 @@
 """What must be the same for a training to go on: the program, its data, and the machine as far as bits depend on it."""
 
-import importlib.metadata
-import os
 import re
-import sys
 import warnings
 
 import keras
@@ -69,20 +66,6 @@ def _difference(name, saved, now):
 def _short(value):
     text = str(value)
     return text if len(text) < 120 else text[:117] + "..."
-
-
-def machine(variables):
-    """What the last bits of a result depend on, beside the program."""
-    device = str(getattr(variables[0].value, "device", "")) if variables else ""
-    package = {"tensorflow": "tensorflow", "jax": "jaxlib", "torch": "torch"}[keras.config.backend()]
-    version = sys.modules["tensorflow"].__version__ if package == "tensorflow" else importlib.metadata.version(package)
-    return {
-        "keras": keras.__version__,
-        package: version,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
-        "device": next((kind for kind in ("cuda", "gpu", "tpu", "mps", "cpu") if kind in device.lower()), device),
-    }
 
 
 def warn_of_machine(saved, now):

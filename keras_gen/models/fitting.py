@@ -145,7 +145,8 @@ class Fitting:
             validation_data = self._check_tuple(validation_data)
         validation_data = self._divided(validation_data, kwargs.get("validation_batch_size") or batch_size)
         self._require_compiled()
-        batch_size = None if batch_size is None else inputs.check_count(batch_size, "batch_size")
+        batch_size = inputs.check_optional_count(batch_size, "batch_size")
+        steps_per_epoch = inputs.check_optional_count(steps_per_epoch, "steps_per_epoch")
         stream = make_stream(data, batch_size, shuffle, steps_per_epoch, seed, self.real_dtype)
         x, y, sample_weight = data if stream is None else (stream, None, None)
         if not isinstance(callbacks, (list, tuple, keras.callbacks.CallbackList)):
@@ -199,7 +200,7 @@ class Fitting:
         if backend.processes()[1] == 1 or data is None:
             return data
         padded = (*data, None, None)[:3] if isinstance(data, tuple) else (data, None, None)
-        batch_size = None if batch_size is None else inputs.check_count(batch_size, "batch_size")
+        batch_size = inputs.check_optional_count(batch_size, "batch_size")
         stream = make_stream(padded, batch_size, shuffle=False, seed=0, dtype=self.real_dtype)
         return data if stream is None else (stream,)
 

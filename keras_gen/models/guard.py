@@ -297,10 +297,9 @@ def _check_rates(group):
 
 def _numpy(variable, copy=False):
     """The value of `variable` on the host; None if it is spread over processes, so that none has all of it."""
-    value = variable.value
-    if not (getattr(value, "is_fully_addressable", True) or value.is_fully_replicated):
+    if not backend.whole(variable):
         return None
-    array = ops.convert_to_numpy(value)
+    array = ops.convert_to_numpy(variable.value)
     return np.array(array) if copy else array
 
 

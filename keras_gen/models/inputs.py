@@ -143,6 +143,11 @@ def check_count(n, name):
     return int(n)
 
 
+def check_optional_count(n, name):
+    """`n` as a positive int, or None."""
+    return None if n is None else check_count(n, name)
+
+
 def check_seed(seed):
     """`seed` as an int; None draws fresh entropy."""
     if seed is None:

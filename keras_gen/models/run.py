@@ -49,11 +49,6 @@ class Run(keras.callbacks.Callback):
         self.owner._initial_epoch = None
         self.cleanup.close()
 
-    def resume(self, epoch, step):
-        """Let `fit` go on in `epoch` after `step` of its steps; to be called when training begins."""
-        self.owner._initial_epoch = epoch
-        self.epoch, self._skip = epoch, step
-
     def on_epoch_begin(self, epoch, logs=None):
         if epoch != self.epoch:
             self._skip = 0
@@ -106,7 +101,8 @@ class Run(keras.callbacks.Callback):
 
     def restore_data(self, state, epoch, step):
         """Go on in `epoch` after `step` of its steps, with the data that are due; to be called when training begins."""
-        self.resume(epoch, step)
+        self.owner._initial_epoch = epoch
+        self.epoch, self._skip = epoch, step
         if self.stream is not None:
             self.stream.seed = state["seed"]
             self.stream.source.restore(state["data"], self.total(epoch, step))

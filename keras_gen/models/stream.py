@@ -74,19 +74,12 @@ class Stream(backend.DataAdapter):
     def batch_size(self):
         return self.source.batch_size
 
-    @property
-    def has_partial_batch(self):
-        return self.partial_batch_size is not None
-
-    @property
-    def partial_batch_size(self):
-        return None
-
 
 class _Source:
     """Where batches come from; `length` is that of a pass, None if it never ends."""
 
     batch_size = None
+    _order = (None, None)
 
     def on_epoch_begin(self):
         """As `PyDataset.on_epoch_begin`."""
@@ -97,6 +90,13 @@ class _Source:
     def position(self, step):
         """`(pass, batch)` of a step."""
         return (0, step) if self.length is None else divmod(step, self.length)
+
+    def order(self, seed, number):
+        """pi of pass `number`; the last one is kept."""
+        if self._order[0] != (seed, number):
+            generator = np.random.Generator(np.random.Philox(key=[seed, number]))
+            self._order = ((seed, number), self._draw(generator))
+        return self._order[1]
 
     def fingerprint(self):
         """What must be the same for a training to go on: a dict of plain values."""
@@ -130,13 +130,6 @@ class Arrays(_Source):
         self.length = math.ceil(self.size / batch_size)
         for rows in {min(batch_size, self.size), self.size % batch_size or batch_size}:
             backend.block(rows)  # refuses, before training, what the devices do not divide
-        self._order = (None, None)
-
-    def order(self, seed, number):
-        """pi of pass `number`; the last one is kept."""
-        if self._order[0] != (seed, number):
-            self._order = ((seed, number), self._draw(_generator(seed, number)))
-        return self._order[1]
 
     def _draw(self, generator):
         if self.shuffle == "batch":
@@ -187,7 +180,6 @@ class Dataset(_Source):
         own = keras.utils.PyDataset
         hooks = (type(dataset).on_epoch_begin, type(dataset).on_epoch_end)
         self.changes = not hasattr(dataset, "at") and hooks != (own.on_epoch_begin, own.on_epoch_end)
-        self._order = (None, None)
 
     def batches(self, start, stop, seed):
         calls = (self._call(step, seed) for step in range(start, stop))
@@ -199,12 +191,10 @@ class Dataset(_Source):
         number, i = self.position(step)
         if hasattr(self.data, "at"):
             return number, i, seed if self.shuffle else None
-        return (i if self.length is None or not self.shuffle else self._permuted(number, i, seed),)
+        return (i if self.length is None or not self.shuffle else int(self.order(seed, number)[i]),)
 
-    def _permuted(self, number, i, seed):
-        if self._order[0] != (seed, number):
-            self._order = ((seed, number), _generator(seed, number).permutation(self.length))
-        return int(self._order[1][i])
+    def _draw(self, generator):
+        return generator.permutation(self.length)
 
     def fingerprint(self):
         return {"length": self.length, "shuffle": self.shuffle}
@@ -214,11 +204,14 @@ class Dataset(_Source):
 
 
 class Iterated(_Source):
-    """What iterates and whose iterator has `get_state` and `set_state`, such as Grain's; `steps` make an epoch."""
+    """What iterates and whose iterator has `get_state` and `set_state`, such as Grain's.
+
+    Of several processes each reads all that its own iterator gives: Grain divides the data itself (`ShardOptions`).
+    """
 
     def __init__(self, data, length):
         self.data, self.length = data, length
-        self._iterator, self._next, self._states = iter(data), 0, collections.OrderedDict()
+        self._iterator, self._states = iter(data), collections.OrderedDict()
 
     def batches(self, start, stop, seed):
         self._remember(start)
@@ -253,13 +246,15 @@ def make_stream(data, batch_size=None, shuffle=True, steps=None, seed=None, dtyp
     """The `Stream` of `data`, a tuple `(x, y, sample_weight)`; None if x orders itself (`tf.data`, `DataLoader`, ...).
 
     Raises:
-        ValueError: `steps` is needed, since x has no end, and was not given; or `batch_size` is no positive int.
+        ValueError: `steps` is needed, since x has no end, and was not given; x has no batch; y or weights beside an x
+            that brings its own.
     """
     source = _source(data, batch_size, shuffle, steps, dtype)
     if source is None:
         return None
-    if steps is None and source.length is None:
-        raise ValueError(f"Expected `steps_per_epoch`: {type(data[0]).__name__} has no end. Received: None.")
+    if steps is None and not source.length:
+        what = "has no end: pass `steps_per_epoch`" if source.length is None else "is empty"
+        raise ValueError(f"Expected data with batches to train on. Received: {type(data[0]).__name__}, which {what}.")
     if seed is None:  # from Python's generator, which `keras.utils.set_random_seed` seeds
         seed = random.randrange(2**31)
     return Stream(source, steps or source.length, backend.agree(inputs.check_seed(seed)))
@@ -271,17 +266,17 @@ def _source(data, batch_size, shuffle, steps, dtype):
         size = batch_size or (math.ceil(len(x) / steps) if steps else 32)
         given = 3 if data[2] is not None else 2 if data[1] is not None else 1
         return Arrays(data[:given], size, shuffle, dtype)
+    from_grain = type(x).__module__.split(".")[0] == "grain" and hasattr(x, "__iter__")
+    if (from_grain or isinstance(x, keras.utils.PyDataset)) and any(part is not None for part in data[1:]):
+        raise ValueError(
+            f"Expected y and sample_weight within the batches of a {type(x).__name__}. "
+            "Received: one of them beside it. Let it give (x, y) or (x, y, sample_weight)."
+        )
     if isinstance(x, keras.utils.PyDataset):
         return Dataset(x, shuffle)
-    module = type(x).__module__.split(".")[0]
-    if module == "grain" and hasattr(x, "__iter__"):
+    if from_grain:
         return Iterated(x, len(x) if hasattr(x, "__len__") and len(x) < sys.maxsize else None)
     return None
-
-
-def _generator(seed, number):
-    """The random numbers of pass `number`."""
-    return np.random.Generator(np.random.Philox(key=[seed, number]))
 
 
 def _tensor(x):
