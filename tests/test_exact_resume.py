@@ -78,6 +78,11 @@ def callbacks():
     ]
 
 
+def swapping():
+    """Validation and the end of training see the averages of the weights."""
+    return [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
+
+
 def train(make, folder, data=None, interrupt_before=None, make_callbacks=list, every=1, epochs=3, **arguments):
     """The model after `fit`, and its history; None if it was interrupted."""
     keras.utils.set_random_seed(0)
@@ -134,6 +139,13 @@ def test_callbacks_validation_and_history_go_on(tmp_path):
     resumed = pieces(vae, tmp_path, (4, 4), **arguments)
     assert_same(resumed, whole)
     assert "val_nll" in resumed[1] and "learning_rate_adam" in resumed[1]
+
+
+def test_averages_that_are_swapped_in_for_validation_go_on(tmp_path):
+    arguments = {"make_callbacks": swapping, "validation_split": 0.2}
+    make = functools.partial(vae, use_ema=True)
+    whole = train(make, None, interrupt_before=10**6, **arguments)
+    assert_same(pieces(make, tmp_path, (4, 2), **arguments), whole)
 
 
 class Shards(keras.utils.PyDataset):

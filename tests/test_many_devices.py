@@ -32,17 +32,21 @@ KINDS = {
 def start(kind, cases, folder, *process):
     flags = "--xla_force_host_platform_device_count=8" if kind in ("data_parallel", "model_parallel") else ""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.many_devices", kind, ",".join(cases), str(folder), *map(str, process)]
+    return run(environment, "tests.many_devices", kind, ",".join(cases), folder, *process)
+
+
+def run(environment, *arguments):
+    command = [sys.executable, "-m", *map(str, arguments)]
     return subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
-def finish(programs):
+def finish(programs, status=0):
     for program in programs:
         try:
             error = program.communicate(timeout=240)[1]
         finally:
             program.kill()
-        assert program.returncode == 0, error[-3000:]
+        assert program.returncode == status, error[-3000:]
 
 
 def port():
@@ -79,6 +83,16 @@ def assert_loads(path, expected):
     """The file of the distributed run, loaded here on one device, holds the one-device weights."""
     for i, v in enumerate(keras.saving.load_model(path).weights):
         np.testing.assert_allclose(keras.ops.convert_to_numpy(v), expected[f"weight {i} {v.name}"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND == "tensorflow", reason="several processes are for JAX and torch")
+def test_processes_that_are_killed_go_on_with_the_same_bits(tmp_path):
+    """Two processes that share a folder, killed before their sixth step of nine: process 0 writes, both read."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    for stop, status in ((5, 9), (100, 0)):
+        address = port()
+        arguments = [("tests.resume_processes", tmp_path, stop, index, address) for index in range(2)]
+        finish([run(environment, *each) for each in arguments], status)
 
 
 @pytest.mark.parametrize("n, count", [(8, 2), (9, 2), (10, 4)])
