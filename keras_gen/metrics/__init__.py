@@ -1,5 +1,66 @@
-"""Metrics of generative models."""
+"""Metrics of generative models: of examples, of pairs, and of whole sets."""
 
-from keras_gen.metrics.latent import LatentUse
+from keras_gen.metrics.energy import EnergyDistance, energy_distance
+from keras_gen.metrics.frechet import (
+    ClasswiseFrechetInceptionDistance,
+    FrechetInceptionDistance,
+    classwise_frechet_inception_distance,
+    frechet_distance,
+    frechet_inception_distance,
+)
+from keras_gen.metrics.inception_score import InceptionScore, inception_score
+from keras_gen.metrics.kernel import (
+    KernelInceptionDistance,
+    MaximumMeanDiscrepancy,
+    kernel_inception_distance,
+    maximum_mean_discrepancy,
+)
+from keras_gen.metrics.latent import LatentUse, active_units
+from keras_gen.metrics.likelihood import (
+    BitsPerCharacter,
+    BitsPerDim,
+    Perplexity,
+    bits_per_character,
+    bits_per_dim,
+    perplexity,
+)
+from keras_gen.metrics.manifold import DensityCoverage, PrecisionRecall, density_coverage, precision_recall
+from keras_gen.metrics.modes import ModesCovered, modes_covered
+from keras_gen.metrics.neighbors import NearestNeighbors, authenticity, memorization, nearest_neighbors
+from keras_gen.metrics.sets import NotComparableWarning, SetMetric
 
-__all__ = ["LatentUse"]
+__all__ = [
+    "BitsPerCharacter",
+    "BitsPerDim",
+    "ClasswiseFrechetInceptionDistance",
+    "DensityCoverage",
+    "EnergyDistance",
+    "FrechetInceptionDistance",
+    "InceptionScore",
+    "KernelInceptionDistance",
+    "LatentUse",
+    "MaximumMeanDiscrepancy",
+    "ModesCovered",
+    "NearestNeighbors",
+    "NotComparableWarning",
+    "Perplexity",
+    "PrecisionRecall",
+    "SetMetric",
+    "active_units",
+    "authenticity",
+    "bits_per_character",
+    "bits_per_dim",
+    "classwise_frechet_inception_distance",
+    "density_coverage",
+    "energy_distance",
+    "frechet_distance",
+    "frechet_inception_distance",
+    "inception_score",
+    "kernel_inception_distance",
+    "maximum_mean_discrepancy",
+    "memorization",
+    "modes_covered",
+    "nearest_neighbors",
+    "perplexity",
+    "precision_recall",
+]
