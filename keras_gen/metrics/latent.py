@@ -9,11 +9,39 @@ Both are streamed here: KL_j as a mean, A_j from the sums of m_j and m_j^2.
 """
 
 import keras
+import numpy as np
 from keras import ops
+
+from keras_gen.metrics.sets import rows
+from keras_gen.metrics.sums import SumMetric
+
+
+def active_units(means, threshold=0.01):
+    """Number of latent dimensions whose posterior mean moves with x: Var_x(E_q[z_j]) > threshold.
+
+    Args:
+        means: posterior means of the examples, `(n, latent_dim)`.
+        threshold: variance above which a unit is active, default 0.01 (Burda et al.).
+
+    Returns:
+        int.
+
+    Raises:
+        ValueError: another shape, no examples, NaN or infinity.
+
+    Example:
+        >>> from keras_gen.metrics import active_units
+        >>> active_units([[-1.0, 0.0], [1.0, 0.0]])
+        1
+
+    Reference:
+        Burda, Grosse, Salakhutdinov 2016, arXiv:1509.00519, section 5.2.
+    """
+    return int(np.sum(np.var(rows(means, "means", least=1).astype("float64"), axis=0) > threshold))
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
-class LatentUse(keras.metrics.Metric):
+class LatentUse(SumMetric):
     """Active units and KL per latent dimension over the examples seen since the last reset.
 
     Args:
