@@ -31,9 +31,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def room_of(path):
-    """The room a file belongs to; `None` for the package's own `__init__`."""
+    """The room a file belongs to; `None` for the package's own `__init__` and for programs, which use every room."""
     parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return None if parts == ("__init__",) else parts[0]
+    return None if parts == ("__init__",) or parts[-1] == "__main__" else parts[0]
 
 
 def absolute(node, path):
