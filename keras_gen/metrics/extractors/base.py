@@ -1,0 +1,139 @@
+"""From images to features: what all extractors have in common.
+
+An extractor is a callable, `images -> {"features": (n, d), "logits": (n, k)}`, both float32 on the host, computed in
+batches of one size by one compiled function; the last batch is filled up with zeros, whose rows are dropped. It has
+
+    name          identifies it in reports
+    is_reference  whether its figures may stand beside published ones
+
+Images are arrays `(n, height, width, channels)` of the range that `data_range` declares. They are mapped to 0..255,
+
+    x -> 255 (x - low) / (high - low),
+
+and only then resized and scaled as the network asks. Values are not rounded: published protocols take images of 8 bits,
+so round samples before.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def checked_images(images, data_range, channels, sides=None):
+    """`images` as an array that fits the declared range.
+
+    Args:
+        images: Array or tensor `(n, height, width, channels)`.
+        data_range: `(low, high)` of its values.
+        channels: The numbers of channels that are allowed, a tuple; `None`: any.
+        sides: The height and width that is needed; `None`: any.
+
+    Returns:
+        A numpy array.
+
+    Raises:
+        ValueError: If rank, channels, size, number or values of the images are not what they should be.
+    """
+    x, (low, high) = np.asarray(ops.convert_to_numpy(images)), data_range
+    if x.ndim != 4 or 0 in x.shape or (channels is not None and x.shape[-1] not in channels):
+        wanted = "channels" if channels is None else " or ".join(str(c) for c in channels)
+        hint = " Grey images need `repeat_grey=True`." if x.shape[-1:] == (1,) and channels == (3,) else ""
+        raise ValueError(
+            f"Expected images of shape (n, height, width, {wanted}), channels last, n at least 1. Received shape "
+            f"{x.shape}.{hint}"
+        )
+    if sides is not None and x.shape[1:3] != tuple(sides):
+        raise ValueError(f"Expected images of {sides[0]} x {sides[1]} pixels. Received shape {x.shape}: resize first.")
+    if x.dtype.kind not in "uif":
+        raise ValueError(f"Expected images of numbers. Received dtype {x.dtype}.")
+    least, most = float(x.min()), float(x.max())
+    if not (low <= least and most <= high):  # also where a value is NaN
+        raise ValueError(
+            f"Expected values from {low} to {high}. Received {least:.6g} to {most:.6g}. Give the range of your images "
+            "as `data_range=(low, high)`, or clip them."
+        )
+    if low == 0 and high > 1 and 0 < most <= 1:
+        raise ValueError(
+            f"Expected values from {low} to {high}. Received none above {most:.6g}, so these seem to lie in 0..1. Use "
+            "`data_range=(0, 1)`, or multiply them."
+        )
+    return x
+
+
+class Pipeline(keras.Model):
+    """Preparation, then a network, as one compiled function."""
+
+    def __init__(self, prepare, network):
+        super().__init__(dtype="float32")
+        self.prepare, self.network = prepare, network
+        self.compile(jit_compile=keras.config.backend() == "jax")
+
+    def call(self, x):
+        return self.network(self.prepare(ops.cast(x, "float32")), training=False)
+
+
+class Extractor:
+    """Base of the extractors; see the module for what one is.
+
+    A subclass calls the constructor with its network and gives `prepare`.
+
+    Args:
+        network: A `keras.Model` from prepared images to a dict of `features` and, if it has them, `logits`.
+        name: What reports call it.
+        channels: Numbers of channels that it takes, a tuple; `None`: any.
+        sides: `(height, width)` that it takes; `None`: any.
+        data_range: `(low, high)`, what the least and the greatest value of the images stand for; default (0, 255).
+        batch_size: Images in a batch; default 32.
+    """
+
+    is_reference = False
+
+    def __init__(self, network, name, channels=None, sides=None, data_range=(0, 255), batch_size=32):
+        low, high = data_range
+        if not low < high:
+            raise ValueError(f"Expected `data_range` as (low, high) with low < high. Received {data_range}.")
+        if int(batch_size) != batch_size or batch_size < 1:
+            raise ValueError(f"Expected `batch_size` as an integer from 1 on. Received {batch_size}.")
+        self.name, self.network, self.batch_size = name, network, int(batch_size)
+        self.data_range = (low, high)
+        self.channels, self.sides = channels, sides
+        self._pipeline = Pipeline(self._prepare, network)
+
+    def prepare(self, x):
+        """Images `(n, height, width, channels)`, a float32 tensor of values 0..255, as the network wants them."""
+        raise NotImplementedError
+
+    def _prepare(self, x):
+        low, high = self.data_range
+        return self.prepare(x if (low, high) == (0, 255) else (x - low) * (255 / (high - low)))
+
+    def __call__(self, images):
+        """Features, and logits if there are any.
+
+        Args:
+            images: Array or tensor `(n, height, width, channels)` of values in `data_range`, of any dtype of numbers.
+
+        Returns:
+            Dict of float32 arrays: `features` `(n, d)`, `logits` `(n, k)`.
+
+        Raises:
+            ValueError: If the images have another shape or range.
+        """
+        x = checked_images(images, self.data_range, self.channels, self.sides)
+        parts = [self._batch(x[i : i + self.batch_size]) for i in range(0, len(x), self.batch_size)]
+        return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+    def _batch(self, x):
+        missing = self.batch_size - len(x)
+        filled = np.concatenate([x, np.zeros((missing, *x.shape[1:]), x.dtype)]) if missing else x
+        filled = filled if filled.dtype == np.uint8 else filled.astype("float32")
+        found = self._pipeline.predict_on_batch(filled)
+        return {key: np.asarray(value, "float32")[: len(x)] for key, value in found.items()}
+
+    def get_config(self):
+        """Arguments of the constructor that the extractors share."""
+        return {"data_range": list(self.data_range), "batch_size": self.batch_size}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
