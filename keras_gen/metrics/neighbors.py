@@ -168,8 +168,7 @@ class NearestNeighbors(SetMetric):
         [[1.0, 1.0], [0, 3]]
     """
 
-    extractor_matters = False
-    keeps_real = False
+    keeps_real = False  # `keras_gen.callbacks.SampleMetrics` then streams them again for other samples
 
     def __init__(self, extractor=None, k=1, name="nearest_neighbors"):
         self.k = _check_k(k)
