@@ -4,7 +4,7 @@ Adam whose rate goes up to 0.004 and down to 0 (one cycle), batches of 128, imag
 digits), Fashion-MNIST mirrored too; seeded. Batch normalisation is folded into the convolutions, and the accuracy on
 the test set is that of the written file, read by `SmallClassifier`. The last epoch counts, whatever the test set says.
 
-    KERAS_BACKEND=jax python -m benchmarks.small_classifier --output docs/benchmarks/small_classifier.json
+    KERAS_BACKEND=tensorflow python -m benchmarks.small_classifier --output docs/benchmarks/small_classifier.json
 """
 
 import argparse

@@ -231,19 +231,21 @@ def resize_like_tensorflow_1(x, side):
     height, width = x.shape[1:3]
     if (height, width) == (side, side):
         return x
-    (top, bottom, dy), (left, right, dx) = _corners(height, side), _corners(width, side)
+    top, bottom, dy = _corners(height, side, (side, 1, 1))
+    left, right, dx = _corners(width, side, (side, 1))
     upper, lower = (
-        _between(ops.take(row, left, axis=2), ops.take(row, right, axis=2), dx[:, None])
+        _between(ops.take(row, left, axis=2), ops.take(row, right, axis=2), dx)
         for row in (ops.take(x, top, axis=1), ops.take(x, bottom, axis=1))
     )
-    return _between(upper, lower, dy[:, None, None])
+    return _between(upper, lower, dy)
 
 
-def _corners(old, new):
-    """Indices of the two neighbours of each new pixel, and its distance from the first."""
+def _corners(old, new, shape):
+    """Indices of the two neighbours of each new pixel, and its distance from the first, of `shape`."""
     place = np.arange(new, dtype="float32") * (np.float32(old) / np.float32(new))
     first = np.floor(place).astype("int32")
-    return first, np.minimum(first + 1, old - 1), place - first.astype("float32")
+    distance = (place - first.astype("float32")).reshape(shape)
+    return first, np.minimum(first + 1, old - 1), ops.convert_to_tensor(distance)
 
 
 def _between(a, b, share):

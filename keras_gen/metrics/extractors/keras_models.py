@@ -70,7 +70,8 @@ class KerasExtractor(Extractor):
         self, model, layer=None, *, logits=None, size=None, interpolation="bilinear", antialias=True, preprocess=None,
         data_range=(0, 255), batch_size=32, name=None,
     ):  # fmt: skip
-        network = keras.Model(model.inputs, _outputs(model, layer, logits))
+        outputs = _outputs(model, layer, logits)
+        network = keras.Model(model.inputs, outputs)
         name = name or (f"{model.name}/{layer}" if layer else model.name)
         channels = model.inputs[0].shape[-1]
         super().__init__(network, name, channels and (channels,), data_range=data_range, batch_size=batch_size)
