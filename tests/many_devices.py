@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_gen import backend
 from keras_gen.datasets import digits
+from keras_gen.metrics import PeakSignalToNoiseRatio
 from keras_gen.models import IWAE, VAE, ConditionalVAE
 from keras_gen.networks import MLP
 from tests.wgan_gp import WGANGP
@@ -40,11 +41,12 @@ def networks():
 
 
 def vae(n):
-    """With annealed KL, free bits, a weight for each example and clipped gradients."""
+    """With annealed KL, free bits, a weight for each example, clipped gradients and metrics of pairs."""
     beta = keras.optimizers.schedules.PolynomialDecay(0.5, 6, end_learning_rate=1.0)
-    model = VAE((64,), 4, **networks(), beta=beta, free_bits=0.05, seed=1)
-    model.compile(keras.optimizers.SGD(2e-3, global_clipnorm=2.0), metrics=[keras.metrics.MeanAbsoluteError("mae")])
-    return model, (images(n)[0].reshape(n, 64), None, np.linspace(0.5, 1.5, n, dtype="float32"))
+    model = VAE((8, 8, 1), 4, **networks(), beta=beta, free_bits=0.05, seed=1)
+    metrics = [keras.metrics.MeanAbsoluteError("mae"), PeakSignalToNoiseRatio(data_range=1.0)]
+    model.compile(keras.optimizers.SGD(2e-3, global_clipnorm=2.0), metrics=metrics)
+    return model, (images(n)[0][..., None], None, np.linspace(0.5, 1.5, n, dtype="float32"))
 
 
 def conditional_vae(n):
