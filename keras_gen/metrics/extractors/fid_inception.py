@@ -68,9 +68,9 @@ def read_weights(file):
     return weights | {name: np.transpose(value) for name, value in fc.items() if value is not None}
 
 
-def checked_weights(file, network):
-    """The weights in `file`, if their names and shapes are those of the network."""
-    weights, wanted = read_weights(file), dict(inception.shapes(network))
+def checked_weights(weights, network, file):
+    """The weights, read from `file`, if their names and shapes are those of the network, and their values sound."""
+    wanted = dict(inception.shapes(network))
     found = {name: value.shape for name, value in weights.items()}
     wrong = [f"{k}: {found.get(k, 'missing')} for {v}" for k, v in wanted.items() if found.get(k) != v]
     wrong += [f"{k}: {v}, unknown" for k, v in found.items() if k not in wanted]
@@ -136,8 +136,9 @@ class FIDInception(Extractor):
     """
 
     def __init__(self, weights, *, data_range=(0, 255), repeat_grey=False, batch_size=32, seed=0):
+        found = None if weights is None else read_weights(weights)
         network = inception.inception()
-        found = random_weights(network, seed) if weights is None else checked_weights(weights, network)
+        found = random_weights(network, seed) if found is None else checked_weights(found, network, weights)
         inception.assign(network, found)
         channels = (1, 3) if repeat_grey else (3,)
         name = "fid_inception" if weights is not None else "fid_inception_random"

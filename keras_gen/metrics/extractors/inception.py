@@ -142,11 +142,16 @@ def data_format():
     return "channels_first" if keras.config.backend() == "torch" else "channels_last"
 
 
+def blank(shape, dtype=None):
+    """Zeros of the host, until weights come: JAX would compile a program for each shape."""
+    return np.zeros(shape, dtype or "float32")
+
+
 def convolution(x, name, filters, height, width, mode="same"):
     stride, padding = (2, "valid") if mode == "2" else (1, mode)
     layer = keras.layers.Conv2D(
-        filters, (height, width), stride, padding, data_format(), activation="relu", kernel_initializer="zeros",
-        name=name.replace(".", "-"), dtype="float32",
+        filters, (height, width), stride, padding, data_format(), activation="relu", kernel_initializer=blank,
+        bias_initializer=blank, name=name.replace(".", "-"), dtype="float32",
     )  # fmt: skip
     return layer(x)
 
@@ -189,7 +194,7 @@ def inception(side=None):
     for block, branches in BLOCKS.items():
         x = joined([run(x, branch, f"{block}.") for branch in branches], block)
     features = keras.layers.GlobalAveragePooling2D(data_format(), name="pool3", dtype="float32")(x)
-    last = keras.layers.Dense(CLASSES, use_bias=False, kernel_initializer="zeros", name="fc", dtype="float32")
+    last = keras.layers.Dense(CLASSES, use_bias=False, kernel_initializer=blank, name="fc", dtype="float32")
     outputs = {"features": features, "logits": last(features)}
     return keras.Model(images, outputs, name="fid_inception", trainable=False)
 
