@@ -15,7 +15,7 @@ import pytest
 FILE = Path(__file__).with_name("public_names.txt")
 ROOMS = [
     "backend", "random", "integrate", "distributions", "layers", "networks", "losses", "diffusion", "mcmc",
-    "models", "callbacks", "metrics", "datasets", "datasets.digits", "datasets.mnist",
+    "models", "callbacks", "metrics", "metrics.extractors", "datasets", "datasets.digits", "datasets.mnist",
     "datasets.fashion_mnist", "datasets.binarized_mnist", "datasets.toys", "plots", "interop",
 ]  # fmt: skip
 

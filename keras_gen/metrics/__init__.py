@@ -1,5 +1,6 @@
 """Metrics of generative models: of examples, of pairs, and of whole sets."""
 
+from keras_gen.metrics import extractors
 from keras_gen.metrics.energy import EnergyDistance, energy_distance
 from keras_gen.metrics.frechet import (
     ClasswiseFrechetInceptionDistance,
@@ -66,6 +67,7 @@ __all__ = [
     "classwise_frechet_inception_distance",
     "density_coverage",
     "energy_distance",
+    "extractors",
     "feature_maps",
     "frechet_distance",
     "frechet_inception_distance",
