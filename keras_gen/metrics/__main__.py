@@ -15,6 +15,7 @@ where it takes three. Pictures of several sizes are refused, for resizing decide
 """
 
 import argparse
+import contextlib
 import json
 import platform
 import sys
@@ -134,7 +135,8 @@ def report(options):
         if not options.quiet:
             print(f"{side}: {len(data)} examples of {getattr(options, side)}", file=sys.stderr)
         size = options.batch_size
-        feed(chosen, data.batches(size), side, -(-len(data) // size), 0 if options.quiet else "auto")
+        with contextlib.redirect_stdout(sys.stderr):  # progress; the table alone goes to the output
+            feed(chosen, data.batches(size), side, -(-len(data) // size), 0 if options.quiet else "auto")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", metrics.NotComparableWarning)  # `_notes` says it once
         found = figures(chosen)

@@ -30,7 +30,7 @@ import numpy as np
 
 from keras_gen.metrics.sets import Reservoir, SetMetric, rows, values, warn
 
-_BLOCK = 2**22  # numbers held at once in an array: 32 MB
+_BLOCK = 2**21  # numbers held at once in an array: 16 MB
 _SPARE = 4  # candidates of a block beyond k, whose distances are computed again
 
 
