@@ -73,8 +73,8 @@ def test_streaming_equals_merging_equals_the_twin():
     x = np.concatenate([ring(np.arange(8))[0][:400], rng.uniform(-3, 3, (400, 2))])[rng.permutation(800)]
     options = {"centers": RING, "scale": STD, "radius": 2.5, "min_count": 3, "weights": np.arange(1.0, 9.0)}
     expected = modes_covered(x, **options)
-    streamed, parts = ModesCovered(**options), [ModesCovered(**options) for _ in range(3)]
-    for part, rows in zip(parts, np.split(np.arange(800), [1, 300]), strict=True):
+    streamed, parts = ModesCovered(**options), [ModesCovered(**options) for _ in range(2)]
+    for part, rows in zip(parts, np.split(np.arange(800), [300]), strict=True):
         streamed.update_state(x[rows])
         part.update_state(x[rows])
     parts[0].merge_state(parts[1:])
