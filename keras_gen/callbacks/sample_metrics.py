@@ -78,7 +78,7 @@ class SampleMetrics(keras.callbacks.Callback):
         needing = [m for m in self.metrics if takes(m, "real")]
         if self.reference is None:
             _check_filled(needing)
-        elif kept := [m for m in needing if _keeps_real(m)]:
+        elif kept := [m for m in needing if m.keeps_real]:
             for metric in kept:
                 metric.reset_state()
             self._feed_reference(kept)
@@ -102,7 +102,7 @@ class SampleMetrics(keras.callbacks.Callback):
         data = samples if self.condition is None else (samples, self._labels())
         batches, steps = batches_of(data, self.batch_size)
         feed(self.metrics, batches, "generated", steps, self._verbose())
-        if streams := [m for m in self.metrics if takes(m, "real") and not _keeps_real(m)]:
+        if streams := [m for m in self.metrics if takes(m, "real") and not m.keeps_real]:
             self._feed_reference(streams)
         return figures(self.metrics)
 
@@ -128,13 +128,8 @@ class SampleMetrics(keras.callbacks.Callback):
         self._last = state["last"]
 
 
-def _keeps_real(metric):
-    """Whether the real side stays when the generated one is forgotten."""
-    return getattr(metric, "keeps_real", True)
-
-
 def _check_filled(metrics):
-    missing = [m.name for m in metrics if not (_keeps_real(m) and m.get_summaries()[0].count)]
+    missing = [m.name for m in metrics if not m.has_real]
     if missing:
         raise ValueError(
             f"Expected a `reference` for {missing}, or real data given by `update_state(real=...)` before. Received "

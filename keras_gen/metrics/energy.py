@@ -57,8 +57,9 @@ class EnergyDistance(ReservoirMetric):
     """Energy distance of vectors, streamed.
 
     Args:
+        extractor: data to features; None: the data are vectors.
         unbiased: as of `energy_distance`.
-        extractor, capacity, seed: as of `KernelInceptionDistance`.
+        capacity, seed: as of `KernelInceptionDistance`.
 
     Example:
         >>> import warnings, numpy as np
@@ -73,7 +74,9 @@ class EnergyDistance(ReservoirMetric):
         Szekely and Rizzo 2013, eq. 1.1.
     """
 
-    def __init__(self, unbiased=False, extractor=None, capacity=10_000, seed=0, name="energy_distance", dtype=None):
+    def __init__(
+        self, extractor=None, *, unbiased=False, capacity=10_000, seed=0, name="energy_distance", dtype=None
+    ):
         super().__init__(extractor, capacity, seed, name=name, dtype=dtype)
         self.unbiased = unbiased
 

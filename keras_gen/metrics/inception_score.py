@@ -141,7 +141,7 @@ class InceptionScore(SetMetric):
     needs = "logits"
     sides = ("generated",)
 
-    def __init__(self, extractor=None, splits=10, num_samples=None, name="inception_score", dtype=None):
+    def __init__(self, extractor=None, *, splits=10, num_samples=None, name="inception_score", dtype=None):
         _check(splits, num_samples)
         self._cut = splits, num_samples
         super().__init__(extractor, name=name, dtype=dtype)

@@ -226,7 +226,7 @@ class KernelInceptionDistance(ReservoirMetric):
     """
 
     def __init__(
-        self, extractor=None, subsets=100, subset_size=1000, capacity=10_000, seed=0, name="kid", dtype=None
+        self, extractor=None, *, subsets=100, subset_size=1000, capacity=10_000, seed=0, name="kid", dtype=None
     ):
         _check_subsets(subsets, subset_size)
         check_capacity(capacity, subset_size)
@@ -243,11 +243,12 @@ class KernelInceptionDistance(ReservoirMetric):
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class MaximumMeanDiscrepancy(ReservoirMetric):
-    """MMD^2 of vectors, streamed; arguments as of `maximum_mean_discrepancy`.
+    """MMD^2 of vectors, streamed; see `maximum_mean_discrepancy`.
 
     Args:
-        kernel, bandwidth, unbiased: as there.
-        extractor, capacity, seed: as of `KernelInceptionDistance`.
+        extractor: data to features; None: the data are vectors.
+        kernel, bandwidth, unbiased: as of the function.
+        capacity, seed: as of `KernelInceptionDistance`.
 
     Example:
         >>> import warnings, numpy as np
@@ -264,7 +265,7 @@ class MaximumMeanDiscrepancy(ReservoirMetric):
     """
 
     def __init__(
-        self, kernel="gaussian", bandwidth=None, unbiased=True, extractor=None, capacity=10_000, seed=0, name="mmd",
+        self, extractor=None, *, kernel="gaussian", bandwidth=None, unbiased=True, capacity=10_000, seed=0, name="mmd",
         dtype=None,
     ):  # fmt: skip
         two = np.zeros((2, 1))

@@ -155,7 +155,7 @@ class PrecisionRecall(_Manifold):
         Kynkaanniemi et al. 2019, arXiv:1904.06991, eq. 2.
     """
 
-    def __init__(self, extractor=None, k=3, capacity=10_000, seed=0, name="precision_recall", dtype=None):
+    def __init__(self, extractor=None, *, k=3, capacity=10_000, seed=0, name="precision_recall", dtype=None):
         super().__init__(extractor, k, capacity, seed, name, dtype)
 
     def compute(self, real, generated):
@@ -184,7 +184,7 @@ class DensityCoverage(_Manifold):
         Naeem et al. 2020, arXiv:2002.09797, eq. 4 and 5.
     """
 
-    def __init__(self, extractor=None, k=5, capacity=10_000, seed=0, name="density_coverage", dtype=None):
+    def __init__(self, extractor=None, *, k=5, capacity=10_000, seed=0, name="density_coverage", dtype=None):
         super().__init__(extractor, k, capacity, seed, name, dtype)
 
     def compute(self, real, generated):

@@ -170,6 +170,7 @@ class SetMetric(keras.metrics.Metric):
 
     needs = "features"
     sides = ("real", "generated")
+    keeps_real = True  # or whether the real data must be seen again for each generated set
     least = 1
 
     def __init__(self, extractor=None, name=None, dtype=None):
@@ -233,6 +234,11 @@ class SetMetric(keras.metrics.Metric):
         if self.extractor is not None and not getattr(self.extractor, "is_reference", False):
             name = getattr(self.extractor, "name", type(self.extractor).__name__)
             warn(f"{self.name}: the extractor {name} is not the Inception of published figures.")
+
+    @property
+    def has_real(self):
+        """Whether the real side has been seen, and is kept."""
+        return self.keeps_real and self._real.count > 0
 
     def reset_state(self):
         """Forgets both sides."""
