@@ -128,7 +128,7 @@ class FIDInception(Extractor):
         >>> from keras_gen.metrics.extractors import FIDInception
         >>> extractor = FIDInception(weights=None)
         >>> extractor.network.count_params(), extractor.is_reference
-        (23851600, False)
+        (23832736, False)
 
     Reference:
         Heusel, Ramsauer, Unterthiner, Nessler and Hochreiter 2017, arXiv:1706.08500. Salimans et al. 2016,

@@ -88,6 +88,7 @@ BLOCKS = {
 
 
 def is_fork(step):
+    """Whether a step is a tuple of convolutions, all of the same input."""
     return isinstance(step, tuple) and isinstance(step[0], tuple)
 
 
@@ -148,6 +149,7 @@ def blank(shape, dtype=None):
 
 
 def convolution(x, name, filters, height, width, mode="same"):
+    """A step that is a convolution, on `x`."""
     stride, padding = (2, "valid") if mode == "2" else (1, mode)
     layer = keras.layers.Conv2D(
         filters, (height, width), stride, padding, data_format(), activation="relu", kernel_initializer=blank,
@@ -157,17 +159,20 @@ def convolution(x, name, filters, height, width, mode="same"):
 
 
 def pool(x, kind):
+    """A step that is a pool of 3 x 3, on `x`; the padding is part of no mean."""
     stride, padding = (2, "valid") if kind == MAXIMUM_2 else (1, "same")
     layer = keras.layers.AveragePooling2D if kind == AVERAGE else keras.layers.MaxPooling2D
     return layer(3, stride, padding, data_format(), dtype="float32")(x)
 
 
 def joined(parts, name=None):
+    """Maps side by side."""
     axis = 1 if data_format() == "channels_first" else -1
     return keras.layers.Concatenate(axis, name=name, dtype="float32")(parts)
 
 
 def run(x, steps, prefix=""):
+    """The steps, one after the other, on `x`."""
     for step in steps:
         if is_fork(step):
             x = joined([run(x, [end], prefix) for end in step])
