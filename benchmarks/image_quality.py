@@ -4,6 +4,8 @@ Images are the CIFAR-10 test images with blur and noise, and Set5 reduced by 4 a
 filter, rounded to 8 bits), at values 0..255 and 0..1, in colour and grey. Peers compute in float64 where they can:
 scikit-image (PSNR, SSIM, luma), torchmetrics and TensorFlow (MS-SSIM), lpips (its distance on a random backbone).
 A figure of agreement is the largest difference over all images. The table of Set5 stands beside published figures.
+torchmetrics counts windows that reach beyond the image, where it mirrors it, in SSIM and at the last scale of MS-SSIM;
+the others, and we, do not: that is its whole difference from us.
 Times are of one process, one thread, a batch a call, and given as peer's over ours: above 1 we are faster.
 
     KERAS_BACKEND=jax python -m benchmarks.image_quality DATA --output docs/benchmarks/image_quality-jax.json
@@ -87,22 +89,22 @@ def skimage_ssim(x, y, data_range):
     return np.array([structural_similarity(a, b, data_range=data_range, **options) for a, b in zip(x, y, strict=True)])
 
 
-def torchmetrics_ms_ssim(x, y, data_range):
-    """Each channel as an image, as here; in float64, and sides that 16 divides, since odd ones are cut there."""
+def torchmetrics_figure(name, x, y, data_range):
+    """Each channel as an image, as here, in float64."""
     import torch
-    from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as ms_ssim
+    import torchmetrics.functional.image as peer
 
     channels = (torch.tensor(np.moveaxis(i, -1, 0)[:, :, None].astype("float64")) for i in (x, y))
     pairs = zip(*channels, strict=True)
-    each = [ms_ssim(a, b, data_range=float(data_range), reduction=None).numpy() for a, b in pairs]
+    each = [getattr(peer, name)(a, b, data_range=float(data_range), reduction=None).numpy() for a, b in pairs]
     return np.mean(each, axis=0)
 
 
-def tensorflow_ms_ssim(x, y, data_range):
+def tensorflow_figure(name, x, y, data_range):
     """In float32: it has no float64."""
     import tensorflow as tf
 
-    return tf.image.ssim_multiscale(*(tf.constant(i, tf.float32) for i in (x, y)), data_range).numpy()
+    return getattr(tf.image, name)(*(tf.constant(i, tf.float32) for i in (x, y)), data_range).numpy()
 
 
 def skimage_luma(x):
@@ -121,12 +123,18 @@ def agreement(folder):
         found[name] = max(found[name], float(np.abs(numpy(ours) - theirs).max()))
 
     for x, y, r in variants(small + large):
+        ours = metrics.structural_similarity(x, y, r)
         note("psnr", metrics.peak_signal_to_noise_ratio(x, y, r), skimage_psnr(x, y, r))
-        note("ssim", metrics.structural_similarity(x, y, r), skimage_ssim(x, y, r))
+        note("ssim scikit-image", ours, skimage_ssim(x, y, r))
+        note("ssim tensorflow", ours, tensorflow_figure("ssim", x, y, r))
+        note("ssim torchmetrics", ours, torchmetrics_figure("structural_similarity_index_measure", x, y, r))
     for x, y, r in variants([(x, y) for x, y in large if min(x.shape[1:3]) >= 176]):
-        note("ms_ssim tensorflow", metrics.multi_scale_structural_similarity(x, y, r), tensorflow_ms_ssim(x, y, r))
-        x, y = (i[:, : i.shape[1] // 16 * 16, : i.shape[2] // 16 * 16] for i in (x, y))
-        note("ms_ssim torchmetrics", metrics.multi_scale_structural_similarity(x, y, r), torchmetrics_ms_ssim(x, y, r))
+        ours = metrics.multi_scale_structural_similarity(x, y, r)
+        note("ms_ssim tensorflow", ours, tensorflow_figure("ssim_multiscale", x, y, r))
+        x, y = (i[:, : i.shape[1] // 16 * 16, : i.shape[2] // 16 * 16] for i in (x, y))  # odd sides are cut there
+        ours = metrics.multi_scale_structural_similarity(x, y, r)
+        theirs = torchmetrics_figure("multiscale_structural_similarity_index_measure", x, y, r)
+        note("ms_ssim torchmetrics", ours, theirs)
     for x, y in small + large:
         luma = skimage_luma(x), skimage_luma(y)
         note("psnr y", metrics.peak_signal_to_noise_ratio(x, y, 255, channel="y"), skimage_psnr(*luma, 255))
