@@ -19,6 +19,9 @@ import numpy as np
 from keras import ops
 
 
+ROUNDING = 1e-5  # of the range: values that rounding puts beyond it are within
+
+
 def checked_images(images, data_range, channels, sides=None):
     """`images` as an array that fits the declared range.
 
@@ -47,7 +50,8 @@ def checked_images(images, data_range, channels, sides=None):
     if x.dtype.kind not in "uif":
         raise ValueError(f"Expected images of numbers. Received dtype {x.dtype}.")
     least, most = float(x.min()), float(x.max())
-    if not (low <= least and most <= high):  # also where a value is NaN
+    slack = ROUNDING * (high - low)
+    if not (low - slack <= least and most <= high + slack):  # also where a value is NaN
         raise ValueError(
             f"Expected values from {low} to {high}. Received {least:.6g} to {most:.6g}. Give the range of your images "
             "as `data_range=(low, high)`, or clip them."
