@@ -1,6 +1,6 @@
 """The same two sets under the settings of several toolkits: how far a figure moves when the model does not.
 
-Two sets of CIFAR-10, `n` training images and `n` test images, the latter with noise of standard deviation 8 grey levels.
+Two sets of CIFAR-10, `n` training and `n` test images, the latter with noise of standard deviation 8 grey levels.
 FID by the Inception of FID under each toolkit's resizing and estimate, with random weights: the figures mean nothing,
 their ratios show what settings do. And FID by the classifier of MNIST, training against test images, by the number of
 samples and by what is divided by.

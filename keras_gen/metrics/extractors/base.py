@@ -18,7 +18,6 @@ import keras
 import numpy as np
 from keras import ops
 
-
 ROUNDING = 1e-5  # of the range: values that rounding puts beyond it are within
 
 
