@@ -13,6 +13,7 @@ contract that each backend fulfils in a file of its own:
 | `compile(fn, variables)` | `fn` compiled; each call reads the variables' current values and leaves no side effect |
 | `apply_gradients(optimizer, gradients, good)` | one step of the optimizer on its variables; none if `good` is false |
 | `append(record, values)` | scalars at the end of a vector that is a variable; the oldest ones fall out |
+| `when(condition, fn, otherwise)` | `fn()`, with what it writes, where a scalar is true; else `otherwise` |
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
 | `export_options`, `export_onnx` | what exporting needs beyond Keras's exporters |
 | `DataAdapter` | the base of what Keras's `fit` takes as data |
@@ -54,6 +55,7 @@ if keras.config.backend() == "tensorflow":
         reproducible,
         value_and_grad,
         vjp,
+        when,
     )
 elif keras.config.backend() == "jax":
     from keras_gen.backend.jax import (
@@ -67,6 +69,7 @@ elif keras.config.backend() == "jax":
         reproducible,
         value_and_grad,
         vjp,
+        when,
     )
 elif keras.config.backend() == "torch":
     from keras_gen.backend.torch import (
@@ -80,6 +83,7 @@ elif keras.config.backend() == "torch":
         reproducible,
         value_and_grad,
         vjp,
+        when,
     )
 else:
     raise ImportError(
@@ -119,4 +123,5 @@ __all__ = [
     "value_and_grad",
     "vjp",
     "whole",
+    "when",
 ]

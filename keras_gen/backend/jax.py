@@ -87,6 +87,16 @@ def grad(fn, x):
     return gradient
 
 
+def when(condition, fn, otherwise):
+    """`fn()` where the scalar `condition` is true, else `otherwise`, of the same shapes and dtypes."""
+    run, written = _pure(fn)
+    jax.eval_shape(lambda: run([]))  # to know what `fn` writes
+    kept = [v.value for v in written]
+    output, new = jax.lax.cond(condition, lambda: run([]), lambda: (otherwise, kept))
+    _hand_over(written, new)
+    return output
+
+
 def vjp(fn, x, cotangent):
     """`(fn(x), cotangent^T J)`, the second of the shape of `x`."""
     run, written = _pure(fn)

@@ -32,6 +32,11 @@ def grad(fn, x):
     return tape.gradient(y, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+def when(condition, fn, otherwise):
+    """`fn()` where the scalar `condition` is true, else `otherwise`, of the same shapes and dtypes."""
+    return tf.cond(condition, fn, lambda: otherwise)
+
+
 def vjp(fn, x, cotangent):
     """`(fn(x), cotangent^T J)`, the second of the shape of `x`."""
     x = tf.identity(x)

@@ -64,6 +64,11 @@ def value_and_grad(fn, variables, has_aux=False):
     return output, [g.detach() for g in gradients]
 
 
+def when(condition, fn, otherwise):
+    """`fn()` where the scalar `condition` is true, else `otherwise`. Reading a tensor waits for the device."""
+    return fn() if bool(condition) else otherwise
+
+
 def _traced(x):
     """A view of `x` that keeps its graph; a constant begins a graph of its own."""
     return x.view_as(x) if x.requires_grad else x.detach().requires_grad_(True)

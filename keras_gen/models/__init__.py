@@ -1,5 +1,6 @@
 """Generative models under one contract."""
 
+from keras_gen.models.adversarial import GAN
 from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
@@ -15,6 +16,7 @@ __all__ = [
     "DenoisingAutoencoder",
     "Divergence",
     "DivergenceError",
+    "GAN",
     "GenerativeModel",
     "IWAE",
     "PCA",

@@ -1,0 +1,34 @@
+"""Losses per example, `(batch,)`, and penalties: what players minimise."""
+
+from keras_gen.losses.adversarial import (
+    ADVERSARIAL_LOSSES,
+    AdversarialLoss,
+    Hinge,
+    LeastSquares,
+    Minimax,
+    NonSaturating,
+    Relativistic,
+    RelativisticAverage,
+    Wasserstein,
+    get_adversarial_loss,
+)
+from keras_gen.losses.penalties import DRAGAN, R1, R2, GradientPenalty, Penalty, squared_gradient
+
+__all__ = [
+    "ADVERSARIAL_LOSSES",
+    "AdversarialLoss",
+    "DRAGAN",
+    "GradientPenalty",
+    "Hinge",
+    "LeastSquares",
+    "Minimax",
+    "NonSaturating",
+    "Penalty",
+    "R1",
+    "R2",
+    "Relativistic",
+    "RelativisticAverage",
+    "Wasserstein",
+    "get_adversarial_loss",
+    "squared_gradient",
+]

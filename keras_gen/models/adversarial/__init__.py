@@ -1,0 +1,5 @@
+"""Adversarial models."""
+
+from keras_gen.models.adversarial.gan import GAN
+
+__all__ = ["GAN"]

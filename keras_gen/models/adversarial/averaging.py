@@ -1,0 +1,38 @@
+"""A network whose weights are the average of another's over training.
+
+With w_t the weights after step t, the average is
+
+    a_t = b_t a_(t-1) + (1 - b_t) w_t,        b_t = min(b, (1 + t) / (10 + t)),
+
+the second so that the first steps, of a network that knows nothing, are soon forgotten. Players that circle around
+their equilibrium have averages near it: samples of the average generator are better than those of the last one by as
+much as most changes of the objective (Yazici et al. 2019). Statistics that are averages already are copied.
+
+Reference:
+    Y. Yazici et al., "The unusual effectiveness of averaging in GAN training", arXiv:1806.04498 (2019).
+"""
+
+import keras
+from keras import ops
+
+
+def average_network(network, name=None):
+    """A built network of the same configuration and weights, that no optimizer moves."""
+    if isinstance(network, keras.Model) and (network._is_graph_network or isinstance(network, keras.Sequential)):
+        average = keras.models.clone_model(network)
+    else:
+        average = type(network).from_config({**network.get_config(), **({} if name is None else {"name": name})})
+        average.build_from_config(network.get_build_config())
+    average.set_weights(network.get_weights())
+    average.trainable = False
+    return average
+
+
+def update_average(average, network, decay, step):
+    """One step a <- b_t a + (1 - b_t) w, in the dtype of the weights."""
+    t = ops.cast(step, "float32")
+    b = ops.minimum(decay, (1.0 + t) / (10.0 + t))
+    moved = {v.path for v in network.trainable_variables}
+    for a, w in zip(average.weights, network.weights, strict=True):
+        blended = ops.cast(b, a.dtype) * a + (1.0 - ops.cast(b, a.dtype)) * w
+        a.assign(blended if w.path in moved else w.value)

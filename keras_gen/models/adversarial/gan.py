@@ -1,0 +1,271 @@
+"""Generative adversarial networks: any pair of networks, any objective, any penalties.
+
+A generator G turns noise z ~ N(0, I) into fakes y = G(z); a discriminator D scores data x and fakes. The players
+minimise in turn (Goodfellow et al. 2014, algorithm 1; `keras_gen.losses` has the losses d and g and the penalties P)
+
+    discriminator, K times:    E d(D(x), D(y)) + sum_i weight_i E P_i(D; x, y)
+    generator:                 E g(D(x), D(y))
+
+each step on fresh data: a batch of `fit` is cut into K parts, one a step of the discriminator; the generator makes as
+many fakes as the last part has examples. With a condition c both networks see it, and fakes get the conditions of the
+batch, draws from p(c).
+
+Samples come from the average generator (`averaging`), or from the last one.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen import backend, layers, losses, networks, random
+from keras_gen.models import inputs
+from keras_gen.models.adversarial.averaging import average_network, update_average
+from keras_gen.models.base import GenerativeModel
+from keras_gen.models.latent import apply_network
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class GAN(GenerativeModel):
+    """A generator and a discriminator, trained against each other by any objective.
+
+    `compile` takes an optimizer for both or one a player, `{"generator": ..., "discriminator": ...}`. `model(x)` is the
+    discriminator's score, `(batch,)`. There is no likelihood.
+
+    Args:
+        event_shape: shape of one example.
+        latent_dim: dimension of z, default 64.
+        generator: network z -> x, `(batch, latent_dim)` to `(batch, *event_shape)`; default by the shape of the data:
+            that of DCGAN for images, dense layers for vectors.
+        discriminator: network x -> score, `(batch, 1)` or `(batch,)`, without a sigmoid; default likewise.
+        loss: name of a `losses.ADVERSARIAL_LOSSES`, or an `AdversarialLoss`. Default "non_saturating".
+        penalties: a `losses.Penalty` or a list of them. Default none.
+        discriminator_steps: K, default 1.
+        clip: weights of the discriminator are clipped to [-clip, clip] after each of its steps (WGAN). Default None.
+        average: decay of the average generator, default 0.999; None: samples come from the generator itself.
+        augment: a layer that augments data and fakes before the discriminator sees them, differentiable. Default None.
+        num_classes, condition_shape: a condition, as in `GenerativeModel`.
+        seed: of the training noise.
+
+    Raises:
+        ValueError: networks whose shapes do not fit, an unknown loss, `discriminator_steps` < 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_gen.models import GAN
+        >>> model = GAN((2,), latent_dim=2, loss="hinge", seed=0)
+        >>> model.compile("adam")
+        >>> history = model.fit(np.ones((32, 2)), verbose=0)
+        >>> sorted(history.history)
+        ['discriminator_loss', 'fake_score', 'generator_loss', 'real_score']
+        >>> model.sample(3, seed=0).shape
+        (3, 2)
+
+    Reference:
+        Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1; the average: Yazici et al. 2019, arXiv:1806.04498.
+    """
+
+    def __init__(
+        self,
+        event_shape,
+        latent_dim=64,
+        *,
+        generator=None,
+        discriminator=None,
+        loss="non_saturating",
+        penalties=(),
+        discriminator_steps=1,
+        clip=None,
+        average=0.999,
+        augment=None,
+        num_classes=None,
+        condition_shape=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(event_shape, num_classes=num_classes, condition_shape=condition_shape, **kwargs)
+        self.latent_dim = inputs.check_count(latent_dim, "latent_dim")
+        self.generator = generator or self.default_generator()
+        self.discriminator = discriminator or self.default_discriminator()
+        self.loss_name, self.game = loss, losses.get_adversarial_loss(loss)
+        self.penalties = check_penalties(penalties)
+        self.discriminator_steps = inputs.check_count(discriminator_steps, "discriminator_steps")
+        self.clip = check_between(clip, "clip", 0.0, np.inf)
+        self.average = check_between(average, "average", 0.0, 1.0)
+        self.augment, self.seed = augment, seed
+        if self.conditional:
+            self.condition_encoder = layers.ConditionEncoder(
+                num_classes, condition_shape, flatten=False, dtype=self.dtype_policy
+            )
+        self.noise, self.test_noise = random.Noise(seed), random.Noise(seed)
+        self.average_generator = None
+
+    def default_generator(self):
+        """The generator where none is given."""
+        return networks.default_generator(self.event_shape, dtype=self.dtype_policy)
+
+    def default_discriminator(self):
+        """The discriminator where none is given."""
+        return networks.default_discriminator(self.event_shape, dtype=self.dtype_policy)
+
+    def build(self, input_shape=None):
+        if self.built:
+            return
+        super().build(input_shape)
+        if self.average is not None:
+            self.average_generator = average_network(self.generator, name="average_generator")
+
+    # The two networks as functions of tensors.
+
+    @property
+    def players(self):
+        return {"generator": self.generator, "discriminator": self.discriminator}
+
+    def fake(self, z, condition=None, training=False, network=None):
+        """G(z), or G(z, condition), in float32 at least: `(batch, *event_shape)`."""
+        encoded = None if condition is None else self.condition_encoder(condition)
+        y = apply_network(network or self.generator, z, encoded, training)
+        if tuple(y.shape)[1:] != self.event_shape:
+            raise ValueError(
+                f"Expected a generator with output (batch, *{self.event_shape}). Received: {tuple(y.shape)}."
+            )
+        return ops.cast(y, self.real_dtype)
+
+    def score(self, x, condition=None, training=False):
+        """D(x), or D(x, condition), in float32 at least: `(batch,)`."""
+        encoded = None if condition is None else self.condition_encoder(condition)
+        scores = apply_network(self.discriminator, x, encoded, training)
+        return as_scores(scores, self.real_dtype)
+
+    def call(self, x, condition=None, training=False):
+        """The discriminator's score, `(batch,)`."""
+        return self.score(self._event(x), condition, training)
+
+    def draw(self, n, noise=None):
+        """z ~ N(0, I), `(n, latent_dim)`, from the training noise."""
+        z = (noise or self.noise).normal((n, self.latent_dim), dtype="float32")
+        return ops.cast(z, self.real_dtype)
+
+    def seen(self, x):
+        """What the discriminator sees of `x`: augmented, in training."""
+        return x if self.augment is None else self.augment(x, training=True)
+
+    # Training.
+
+    def discriminator_terms(self, batch):
+        """Dict of the discriminator's loss and what is logged with it, each `(batch,)`."""
+        real, condition = self.seen(batch.x), batch.condition
+        n = ops.shape(batch.x)[0]
+        fake = self.seen(backend.no_grad(lambda: self.fake(self.draw(n), condition, training=True)))
+        scores = [self.score(x, condition, training=True) for x in (real, fake)]
+        loss = self.game.discriminator(*scores)
+        terms = {"real_score": scores[0], "fake_score": scores[1]}
+        for i, penalty in enumerate(self.penalties):
+            terms[_penalty_name(i, self.penalties)] = value = self._penalty(i, penalty, real, fake, condition, loss)
+            loss = loss + value
+        return {"loss": loss, **terms}
+
+    def _penalty(self, i, penalty, real, fake, condition, like):
+        """Its weight times its value; a lazy one is zero but in each `every`-th step, `every` times as large then."""
+        weight = penalty.weight(self.optimizer.iterations) if callable(penalty.weight) else penalty.weight
+        weight = ops.cast(weight, like.dtype) * penalty.every
+
+        def value():
+            return weight * penalty.value(lambda x: self.score(x, condition, training=True), real, fake, self.noise)
+
+        if penalty.every == 1:
+            return value()
+        return backend.when(self._step % penalty.every == 0, value, ops.zeros_like(like))
+
+    def generator_terms(self, batch):
+        """Dict of the generator's loss, `(batch,)`."""
+        n = ops.shape(batch.x)[0]
+        fake = self.seen(self.fake(self.draw(n), batch.condition, training=True))
+        scores = self.score(fake, batch.condition, training=True)
+        real = None
+        if self.game.needs_real:
+            real = self.score(self.seen(batch.x), batch.condition, training=True)
+        return {"loss": self.game.generator(real, scores)}
+
+    def update(self, batch):
+        for k, part in enumerate(self.split(batch, self.discriminator_steps)):
+            self._step = self.optimizer.iterations * self.discriminator_steps + k
+            logs = self.minimize(lambda part=part: self.discriminator_terms(part), "discriminator", part)
+            self._clip_weights()
+        logs |= self.minimize(lambda: self.generator_terms(part), "generator", part)
+        self.update_averages()
+        return logs
+
+    def _clip_weights(self):
+        if self.clip is not None:
+            for v in self.discriminator.trainable_variables:
+                v.assign(ops.clip(v.value, -self.clip, self.clip))
+
+    def update_averages(self):
+        """The average generator follows the generator by one step."""
+        if self.average_generator is not None:
+            update_average(self.average_generator, self.generator, self.average, self.optimizer.iterations)
+
+    def objective(self, x, condition=None, training=False):
+        """Losses of both players as they are, for `evaluate`: `loss` is the discriminator's, without penalties."""
+        n = ops.shape(x)[0]
+        fake = self.fake(self.draw(n, self.test_noise), condition)
+        scores = self.score(x, condition), self.score(fake, condition)
+        d, g = self.game.discriminator(*scores), self.game.generator(*scores)
+        logs = {"real_score": scores[0], "fake_score": scores[1]}
+        return {"loss": d, "discriminator_loss": d, "generator_loss": g, **logs}
+
+    # Samples.
+
+    def generate(self, keys, condition=None, temperature=1.0):
+        z = random.normal(keys, (self.latent_dim,))
+        return self.decoded(ops.cast(temperature * z, self.real_dtype), condition)
+
+    def decoded(self, z, condition=None):
+        """Samples of latents, by the average generator if there is one: `(batch, *event_shape)`."""
+        return self.fake(z, condition, network=self.average_generator)
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        own = ("latent_dim", "discriminator_steps", "clip", "average", "seed")
+        parts = {"generator": self.generator, "discriminator": self.discriminator, "augment": self.augment}
+        return {
+            **super().get_config(),
+            **{name: getattr(self, name) for name in own},
+            **{name: None if part is None else serialize(part) for name, part in parts.items()},
+            "loss": self.loss_name if isinstance(self.loss_name, str) else serialize(self.loss_name),
+            "penalties": [serialize(penalty) for penalty in self.penalties],
+        }
+
+
+def as_scores(scores, dtype):
+    """The discriminator's output as `(batch,)`, in `dtype`."""
+    shape = tuple(scores.shape)[1:]
+    if shape not in ((), (1,)):
+        raise ValueError(
+            f"Expected a discriminator with output (batch, 1), one score an example. Received: (batch, *{shape})."
+        )
+    return ops.cast(scores[:, 0] if shape else scores, dtype)
+
+
+def check_penalties(penalties):
+    """A list of `Penalty`."""
+    penalties = list(penalties) if isinstance(penalties, (list, tuple)) else [penalties]
+    if not all(isinstance(p, losses.Penalty) for p in penalties):
+        raise ValueError(f"Expected `penalties` as `losses.Penalty`, or a list of them. Received: {penalties!r}.")
+    return penalties
+
+
+def check_between(value, name, low, high):
+    """None, or a number in (low, high)."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low < value < high:
+        raise ValueError(f"Expected `{name}` as a number between {low:g} and {high:g}, or None. Received: {value!r}.")
+    return float(value)
+
+
+def _penalty_name(i, penalties):
+    name = type(penalties[i]).__name__
+    name = {"GradientPenalty": "gradient_penalty", "DRAGAN": "dragan"}.get(name, name.lower())
+    repeated = sum(type(p) is type(penalties[i]) for p in penalties) > 1
+    return f"{name}_{i}" if repeated else name
