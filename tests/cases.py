@@ -14,15 +14,28 @@ from keras_gen import layers
 from keras_gen.datasets import digits
 from keras_gen.distributions import Normal
 from keras_gen.models import (
+    DCGAN,
+    GAN,
     IWAE,
+    LSGAN,
     PCA,
     VAE,
+    WGAN,
+    WGANGP,
     Autoencoder,
     ConditionalVAE,
     DenoisingAutoencoder,
     ProbabilisticPCA,
 )
-from keras_gen.networks import MLP, ConvDecoder, ConvEncoder
+from keras_gen.networks import (
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    DCGANDiscriminator,
+    DCGANGenerator,
+    DenseDiscriminator,
+    DenseGenerator,
+)
 
 LATENT_DIM = 3
 
@@ -208,6 +221,38 @@ CLOSED_FORM = {
     "probabilistic_pca": Case(
         lambda **kwargs: ProbabilisticPCA((16,), **{"latent_dim": LATENT_DIM, **kwargs}), signed, epochs=1
     ),
+}
+
+
+
+def _pair(model, event_shape=(8, 8, 1), **fixed):
+    """Constructor of an adversarial model with small dense networks."""
+
+    def make(**kwargs):
+        networks = {
+            "generator": DenseGenerator(event_shape, (16,), "sigmoid"),
+            "discriminator": DenseDiscriminator((16,)),
+        }
+        return model(event_shape, **{"latent_dim": LATENT_DIM, **networks, **fixed, **kwargs})
+
+    return make
+
+
+def _dcgan(**kwargs):
+    pair = {"generator": DCGANGenerator((8, 8, 1), (8,)), "discriminator": DCGANDiscriminator((4, 8))}
+    return DCGAN((8, 8, 1), LATENT_DIM, **pair, **kwargs)
+
+
+def small_images(n):
+    return images(n)[0], None
+
+
+ADVERSARIAL = {
+    "gan": Case(_pair(GAN), small_images),
+    "dcgan": Case(_dcgan, small_images),
+    "lsgan": Case(_pair(LSGAN), small_images),
+    "wgan": Case(_pair(WGAN, discriminator_steps=2), small_images),
+    "wgan_gp": Case(_pair(WGANGP, discriminator_steps=2), small_images),
 }
 
 MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM}

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_gen import random
 from keras_gen.models import GenerativeModel
-from tests.cases import AUTOENCODERS, CLOSED_FORM, LATENT_DIM, LATENT_VARIABLE, MODELS, grey, labelled
+from tests.cases import ADVERSARIAL, AUTOENCODERS, CLOSED_FORM, LATENT_DIM, LATENT_VARIABLE, MODELS, grey, labelled
 
 N, BATCH = 128, 32
 SEEDLESS = {"autoencoder", "autoencoder_cross_entropy", *CLOSED_FORM}
@@ -362,7 +362,8 @@ def test_every_public_model_is_in_the_registry():
     from keras_gen import models
 
     public = {c for c in vars(models).values() if isinstance(c, type) and issubclass(c, keras.Model)}
-    assert public - {GenerativeModel} == {type(fitted(name)[0]) for name in MODELS}
+    built = {type(fitted(name)[0]) for name in MODELS} | {type(case.make()) for case in ADVERSARIAL.values()}
+    assert public - {GenerativeModel} == built
 
 
 @pytest.mark.parametrize("noise, level", [("gaussian", 0.3), ("masking", 0.25)])

@@ -1,6 +1,6 @@
 """Generative models under one contract."""
 
-from keras_gen.models.adversarial import GAN
+from keras_gen.models.adversarial import DCGAN, GAN, LSGAN, WGAN, WGANGP
 from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
@@ -13,14 +13,18 @@ __all__ = [
     "Autoencoder",
     "Batch",
     "ConditionalVAE",
+    "DCGAN",
     "DenoisingAutoencoder",
     "Divergence",
     "DivergenceError",
     "GAN",
     "GenerativeModel",
     "IWAE",
+    "LSGAN",
     "PCA",
     "ProbabilisticPCA",
     "VAE",
+    "WGAN",
+    "WGANGP",
     "check_archive",
 ]

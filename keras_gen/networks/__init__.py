@@ -5,6 +5,7 @@ from keras_gen.networks.convolutional import ConvDecoder, ConvEncoder
 from keras_gen.networks.dcgan import (
     DCGANDiscriminator,
     DCGANGenerator,
+    DenseDiscriminator,
     DenseGenerator,
     default_discriminator,
     default_generator,
@@ -17,6 +18,7 @@ __all__ = [
     "ConvEncoder",
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "DenseDiscriminator",
     "DenseGenerator",
     "MLP",
     "Network",

@@ -220,7 +220,7 @@ def default_generator(event_shape, units=(128, 128), **options):
 
 
 def default_discriminator(event_shape, units=(128, 128), **options):
-    """A discriminator to scores `(batch, 1)`: `DCGANDiscriminator` for images of more than 8 pixels, else `MLP`.
+    """A discriminator to scores `(batch, 1)`: `DCGANDiscriminator` for images of more than 8 pixels, else dense.
 
     Args:
         event_shape: shape of one example.
@@ -230,12 +230,54 @@ def default_discriminator(event_shape, units=(128, 128), **options):
     Example:
         >>> from keras_gen.networks import default_discriminator
         >>> [type(default_discriminator(shape)).__name__ for shape in [(2,), (28, 28, 1)]]
-        ['MLP', 'DCGANDiscriminator']
+        ['DenseDiscriminator', 'DCGANDiscriminator']
     """
     event_shape = as_shape(event_shape, "event_shape")
     if is_large_image(event_shape):
         return DCGANDiscriminator(_filters(None, event_shape), **options)
-    return MLP(units, activation="leaky_relu", output_units=1, kernel_initializer="he_normal", **options)
+    return DenseDiscriminator(units, **options)
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class DenseDiscriminator(MLP):
+    """Dense layers from data of any shape to a score, `(batch, 1)`, without a sigmoid.
+
+    Args:
+        units: sizes of the hidden layers, default (128, 128).
+        activation: default LeakyReLU of slope 0.2.
+        output_units: default 1.
+        **kwargs: as of `MLP`.
+
+    Example:
+        >>> from keras import ops
+        >>> from keras_gen.networks import DenseDiscriminator
+        >>> tuple(DenseDiscriminator()(ops.zeros((2, 8, 8, 1))).shape)
+        (2, 1)
+    """
+
+    def __init__(
+        self, units=(128, 128), activation="leaky_relu", output_units=1, kernel_initializer="he_normal", **kwargs
+    ):
+        options = {"activation": activation, "output_units": positive_int(output_units, "output_units")}
+        super().__init__(units, kernel_initializer=kernel_initializer, **options, **kwargs)
+
+    @property
+    def output_map(self):
+        """The linear map from features to the score."""
+        return self.blocks[-1]
+
+    def features(self, x, condition=None, training=False):
+        """The last features before the score, `(batch, features)`."""
+        self.check_condition(condition)
+        x = ops.reshape(ops.cast(x, self.compute_dtype), (-1, math.prod(x.shape[1:])))
+        h = first = attach_condition(x, condition)
+        for i, block in enumerate(self.blocks):
+            h = ops.concatenate([h, first], axis=-1) if self.skip and i else h
+            h = h if block is self.output_map else block(h, training=training)
+        return h
+
+    def call(self, x, condition=None, training=False):
+        return self.output_map(self.features(x, condition, training))
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")

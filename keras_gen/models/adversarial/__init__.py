@@ -1,5 +1,6 @@
 """Adversarial models."""
 
 from keras_gen.models.adversarial.gan import GAN
+from keras_gen.models.adversarial.recipes import DCGAN, LSGAN, WGAN, WGANGP
 
-__all__ = ["GAN"]
+__all__ = ["DCGAN", "GAN", "LSGAN", "WGAN", "WGANGP"]

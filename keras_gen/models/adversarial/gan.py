@@ -22,6 +22,7 @@ from keras_gen.models import inputs
 from keras_gen.models.adversarial.averaging import average_network, update_average
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latent import apply_network
+from keras_gen.models.players import player_variables
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -157,6 +158,10 @@ class GAN(GenerativeModel):
         n = ops.shape(batch.x)[0]
         fake = self.seen(backend.no_grad(lambda: self.fake(self.draw(n), condition, training=True)))
         scores = [self.score(x, condition, training=True) for x in (real, fake)]
+        return self.discriminator_losses(scores, real, fake, condition)
+
+    def discriminator_losses(self, scores, real, fake, condition):
+        """The objective of the `scores`, of data and of fakes, and the penalties: a dict of `(batch,)`."""
         loss = self.game.discriminator(*scores)
         terms = {"real_score": scores[0], "fake_score": scores[1]}
         for i, penalty in enumerate(self.penalties):
@@ -197,7 +202,7 @@ class GAN(GenerativeModel):
 
     def _clip_weights(self):
         if self.clip is not None:
-            for v in self.discriminator.trainable_variables:
+            for v in player_variables("discriminator", self.players["discriminator"]):
                 v.assign(ops.clip(v.value, -self.clip, self.clip))
 
     def update_averages(self):
