@@ -12,6 +12,7 @@ from keras_gen.losses.adversarial import (
     Wasserstein,
     get_adversarial_loss,
 )
+from keras_gen.losses.generator_terms import feature_matching, mutual_information, path_length
 from keras_gen.losses.penalties import DRAGAN, R1, R2, GradientPenalty, Penalty, squared_gradient
 
 __all__ = [
@@ -29,6 +30,9 @@ __all__ = [
     "Relativistic",
     "RelativisticAverage",
     "Wasserstein",
+    "feature_matching",
     "get_adversarial_loss",
+    "mutual_information",
+    "path_length",
     "squared_gradient",
 ]

@@ -31,14 +31,23 @@ Reference:
     A. Jolicoeur-Martineau, "The relativistic discriminator", arXiv:1807.00734 (2018), eq. 3 and 6.
 """
 
+import keras
 from keras import ops
+
+from keras_gen.losses.batches import batch_mean
 
 
 class AdversarialLoss:
-    """A game of two players; a subclass gives two losses per example. `scores` are `(batch,)`."""
+    """A game of two players; a subclass gives two losses per example. `scores` are `(batch,)`.
+
+    A subclass that is passed to a model as an object is registered, as Keras asks for, to be saved with it.
+    """
 
     lipschitz = False
     """Whether the discriminator must be held 1-Lipschitz by a penalty, by clipping or by its layers."""
+
+    unbounded = True
+    """Whether the best scores are any real numbers, which a discriminator that ends in a sigmoid cannot give."""
 
     def discriminator(self, real, fake):
         """Loss of the discriminator, `(batch,)`, of the scores of data and of fakes."""
@@ -51,7 +60,15 @@ class AdversarialLoss:
     needs_real = False
     """Whether the generator's loss sees the scores of data."""
 
+    def get_config(self):
+        return {}
 
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
 class Minimax(AdversarialLoss):
     """The game of Goodfellow et al., eq. 1: the generator's gradient dies where the discriminator is sure."""
 
@@ -62,6 +79,7 @@ class Minimax(AdversarialLoss):
         return -ops.softplus(fake)
 
 
+@keras.saving.register_keras_serializable(package="keras_gen")
 class NonSaturating(Minimax):
     """The discriminator of the minimax game; the generator maximises log sigmoid(D(y)) (section 3)."""
 
@@ -69,8 +87,11 @@ class NonSaturating(Minimax):
         return ops.softplus(-fake)
 
 
+@keras.saving.register_keras_serializable(package="keras_gen")
 class LeastSquares(AdversarialLoss):
     """Mao et al., eq. 9: targets 1 for data, 0 for fakes, 1 for the generator."""
+
+    unbounded = False
 
     def discriminator(self, real, fake):
         return 0.5 * ops.square(real - 1.0) + 0.5 * ops.square(fake)
@@ -79,6 +100,7 @@ class LeastSquares(AdversarialLoss):
         return 0.5 * ops.square(fake - 1.0)
 
 
+@keras.saving.register_keras_serializable(package="keras_gen")
 class Hinge(AdversarialLoss):
     """Lim and Ye 2017: scores beyond the margin count no more."""
 
@@ -89,6 +111,7 @@ class Hinge(AdversarialLoss):
         return -fake
 
 
+@keras.saving.register_keras_serializable(package="keras_gen")
 class Wasserstein(AdversarialLoss):
     """Arjovsky et al. 2017, eq. 2; the critic must be 1-Lipschitz."""
 
@@ -101,6 +124,7 @@ class Wasserstein(AdversarialLoss):
         return -fake
 
 
+@keras.saving.register_keras_serializable(package="keras_gen")
 class Relativistic(AdversarialLoss):
     """Jolicoeur-Martineau 2018, eq. 3: each fake against a real example of its own."""
 
@@ -113,13 +137,14 @@ class Relativistic(AdversarialLoss):
         return ops.softplus(real - fake)
 
 
+@keras.saving.register_keras_serializable(package="keras_gen")
 class RelativisticAverage(AdversarialLoss):
     """Jolicoeur-Martineau 2018, eq. 6: each example against the mean score of the other side, over the batch."""
 
     needs_real = True
 
     def discriminator(self, real, fake):
-        return ops.softplus(ops.mean(fake) - real) + ops.softplus(fake - ops.mean(real))
+        return ops.softplus(batch_mean(fake) - real) + ops.softplus(fake - batch_mean(real))
 
     def generator(self, real, fake):
         return self.discriminator(fake, real)
@@ -154,7 +179,7 @@ def get_adversarial_loss(loss):
     """
     if isinstance(loss, AdversarialLoss):
         return loss
-    if loss not in ADVERSARIAL_LOSSES:
+    if not isinstance(loss, str) or loss not in ADVERSARIAL_LOSSES:
         raise ValueError(
             f"Expected `loss` as one of {list(ADVERSARIAL_LOSSES)} or an `AdversarialLoss`. Received: {loss!r}."
         )

@@ -18,7 +18,7 @@ for data of about unit size.
 Reference:
     I. Gulrajani et al., "Improved training of Wasserstein GANs", arXiv:1704.00028 (2017).
     N. Kodali, J. Abernethy, J. Hays, Z. Kira, "On convergence and stability of GANs", arXiv:1705.07215 (2017); sigma of
-        the batch and u uniform as in their program.
+        the batch as in their program, whose u ~ U(0, 1) would lead to one side of the data only.
     L. Mescheder, A. Geiger, S. Nowozin, "Which training methods for GANs do actually converge?", arXiv:1801.04406
         (2018).
     T. Karras et al., "Analyzing and improving the image quality of StyleGAN", arXiv:1912.04958 (2020).
@@ -30,6 +30,7 @@ import keras
 from keras import ops
 
 from keras_gen import backend
+from keras_gen.losses.batches import batch_mean
 
 _TINY = 1e-12  # below the root: its derivative at a zero gradient is finite
 
@@ -123,7 +124,8 @@ class DRAGAN(GradientPenalty):
 
     def value(self, score, real, fake, noise):
         u = ops.cast(noise.uniform(ops.shape(real), -1.0, 1.0), real.dtype)
-        return self.of_norm(score, real + 0.5 * ops.std(real) * _per_example(noise, real) * u)
+        s = ops.sqrt(batch_mean(ops.square(real - batch_mean(real))))
+        return self.of_norm(score, real + 0.5 * s * _per_example(noise, real) * u)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
