@@ -1,6 +1,7 @@
-"""Single layers: draws, distribution heads, learnable priors, conditions."""
+"""Single layers: draws, distribution heads, learnable priors, conditions, what adversarial networks are made of."""
 
 from keras_gen.layers.embeddings import ConditionEncoder, attach_condition, attached_channels
+from keras_gen.layers.equalized import EqualizedConv2D, EqualizedDense
 from keras_gen.layers.global_batch import BatchNormalization, Dropout
 from keras_gen.layers.heads import (
     BernoulliHead,
@@ -15,12 +16,18 @@ from keras_gen.layers.heads import (
     StudentTHead,
     get_head,
 )
+from keras_gen.layers.minibatch import MinibatchStandardDeviation
 from keras_gen.layers.priors import ConditionalNormalPrior, LearnedMixturePrior
+from keras_gen.layers.resampling import Blur, doubled, halved
+from keras_gen.layers.spectral import SpectralNormalization
 from keras_gen.layers.stochastic import Sampling
+from keras_gen.layers.style import AdaIN, ModulatedConv2D, NoiseInjection, PixelNormalization
 
 __all__ = [
+    "AdaIN",
     "BatchNormalization",
     "BernoulliHead",
+    "Blur",
     "CategoricalHead",
     "ConditionEncoder",
     "ConditionalNormalPrior",
@@ -28,14 +35,23 @@ __all__ = [
     "DiscretizedLogisticMixtureHead",
     "DistributionHead",
     "Dropout",
+    "EqualizedConv2D",
+    "EqualizedDense",
     "LaplaceHead",
     "LearnedMixturePrior",
     "LogisticHead",
+    "MinibatchStandardDeviation",
+    "ModulatedConv2D",
     "MultivariateNormalHead",
+    "NoiseInjection",
     "NormalHead",
+    "PixelNormalization",
     "Sampling",
+    "SpectralNormalization",
     "StudentTHead",
     "attach_condition",
     "attached_channels",
+    "doubled",
     "get_head",
+    "halved",
 ]
