@@ -23,6 +23,7 @@ from keras_gen.models import (
     WGAN,
     WGANGP,
     Autoencoder,
+    ConditionalGAN,
     ConditionalVAE,
     DenoisingAutoencoder,
     ProbabilisticPCA,
@@ -253,6 +254,11 @@ ADVERSARIAL = {
     "lsgan": Case(_pair(LSGAN), small_images),
     "wgan": Case(_pair(WGAN, discriminator_steps=2), small_images),
     "wgan_gp": Case(_pair(WGANGP, discriminator_steps=2), small_images),
+    "concatenation": Case(_pair(ConditionalGAN, condition="concatenation", num_classes=10), images),
+    "projection": Case(_pair(ConditionalGAN, condition="projection", num_classes=10), images),
+    "auxiliary": Case(
+        _pair(ConditionalGAN, condition="auxiliary", num_classes=10, class_probabilities=[0.1] * 10), images
+    ),
 }
 
 MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM}

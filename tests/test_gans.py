@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_gen import random
+from keras_gen import losses, random
 from keras_gen.callbacks import ExactResume
-from keras_gen.models import WGAN, WGANGP
+from keras_gen.models import WGAN, WGANGP, Batch, ConditionalGAN
 from keras_gen.models.players import player_variables
 from tests.cases import ADVERSARIAL
 
@@ -20,12 +20,6 @@ EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the sam
 def make(name, **kwargs):
     keras.utils.set_random_seed(1)
     return ADVERSARIAL[name].make(**{"seed": 2, **kwargs})
-
-
-def compiled(name, optimizer=None, eager=False, **kwargs):
-    model = make(name, **kwargs)
-    model.compile(optimizer or keras.optimizers.Adam(1e-3), run_eagerly=eager)
-    return model
 
 
 def numbers(x):
@@ -41,9 +35,14 @@ def fit(model, name, n=2 * BATCH, epochs=1, **kwargs):
     return model.fit(*data(name, n), batch_size=BATCH, epochs=epochs, seed=3, verbose=0, **kwargs).history
 
 
-def state(model):
+def carried(model):
+    """All variables that training carries on."""
     metrics = {id(v) for v in model.metrics_variables}
-    return [numbers(v) for v in [*model.variables, *model.optimizer.variables] if id(v) not in metrics]
+    return [v for v in [*model.variables, *model.optimizer.variables] if id(v) not in metrics]
+
+
+def state(model):
+    return [numbers(v) for v in carried(model)]
 
 
 def assert_all_equal(one, two):
@@ -52,22 +51,28 @@ def assert_all_equal(one, two):
         np.testing.assert_array_equal(a, b)
 
 
-def moves(name):
-    """Of one eager step: (player, paths of its variables, paths of all that moved) of each turn."""
-    model, turns = compiled(name, eager=True), []
+def watch(model):
+    """Each turn of a player logs, beside its losses, how far it moved each trainable variable of the model."""
     minimize = model.minimize
 
     def watched(fn, player=None, batch=None):
-        before = {v.path: numbers(v) for v in model.trainable_variables}
+        before = [ops.convert_to_tensor(v.value) + 0.0 for v in model.trainable_variables]
         logs = minimize(fn, player, batch)
-        moved = {v.path for v in model.trainable_variables if np.abs(numbers(v) - before[v.path]).max() > 0}
-        assert all(np.isfinite(numbers(v)).all() for v in model.trainable_variables)
-        turns.append((player, {v.path for v in player_variables(player, model.players[player])}, moved))
+        for i, (v, start) in enumerate(zip(model.trainable_variables, before, strict=True)):
+            logs[f"{player} moves {i}"] = ops.max(ops.abs(ops.cast(v.value - start, "float32")))
         return logs
 
     model.minimize = watched
-    fit(model, name, n=BATCH)
-    return turns
+
+
+@functools.cache
+def played(name):
+    """A model after an epoch of two steps: the model, its state before, the history, the state after."""
+    model = make(name)
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=EAGER)
+    watch(model)
+    before = state(model)
+    return model, before, fit(model, name), state(model)
 
 
 def constant_of_the_game(name, path):
@@ -78,23 +83,23 @@ def constant_of_the_game(name, path):
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_a_turn_moves_all_that_is_its_players_and_nothing_else(name):
     """Every variable of the player gets a finite gradient that is not zero; Adam leaves the others where they are."""
-    turns = moves(name)
-    assert {player for player, _, _ in turns} == set(make(name).players)
-    for player, own, moved in turns:
-        idle = {path for path in own if constant_of_the_game(name, path)}
-        assert own - idle <= moved <= own, player
+    model, _, history, after = played(name)
+    assert all(np.isfinite(value).all() for value in after)
+    for player, moved in model.players.items():
+        own = {v.path for v in player_variables(player, moved)}
+        for i, v in enumerate(model.trainable_variables):
+            distance = history[f"{player} moves {i}"][0]
+            assert (distance > 0) == (v.path in own) or constant_of_the_game(name, v.path), (player, v.path, distance)
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_a_sample_depends_on_its_key_alone(name):
-    """Row i of `generate` is a function of key i and condition i; samples differ."""
-    model = make(name)
+    """Sample i is a function of (seed, i) and condition i, whatever the batch; samples differ."""
+    model = played(name)[0]
     condition = data(name, 5)[1:]
-    keys = ops.convert_to_tensor(random.keys(3, 5))
-    whole = numbers(model.generate(keys, *condition))
-    part = numbers(model.generate(keys[2:4], *(c[2:4] for c in condition)))
+    whole = model.sample(5, *condition, seed=4)
     assert whole.shape == (5, *model.event_shape) and np.abs(whole[0] - whole[1]).max() > 1e-4
-    np.testing.assert_allclose(whole[2:4], part, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(whole, model.sample(5, *condition, seed=4, batch_size=2), rtol=0, atol=1e-5)
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -118,40 +123,37 @@ class Interrupt(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_an_interrupted_and_a_saved_game_go_on_with_the_same_bits(name, tmp_path):
-    """Stopped in its second epoch and begun again it ends with the bits of the whole; saved and loaded it goes on so."""
-    whole = compiled(name, eager=EAGER)
-    fit(whole, name, epochs=2, callbacks=[Interrupt(100)])
+    """Stopped before its second step and begun again from the start's weights it ends as the whole; a file holds it."""
+    model, before, _, after = played(name)
     with pytest.raises(InterruptedError):
-        fit(compiled(name, eager=EAGER), name, epochs=2, callbacks=[ExactResume(tmp_path, every_steps=1), Interrupt(3)])
-    resumed = compiled(name, eager=EAGER)
-    fit(resumed, name, epochs=2, callbacks=[ExactResume(tmp_path, every_steps=1), Interrupt(100)])
-    assert_all_equal(state(whole), state(resumed))
-    resumed.save(tmp_path / "model.keras")
+        restore(model, before)
+        fit(model, name, callbacks=[ExactResume(tmp_path, every_steps=1), Interrupt(1)])
+    restore(model, before)
+    fit(model, name, callbacks=[ExactResume(tmp_path, every_steps=1), Interrupt(100)])
+    assert_all_equal(state(model), after)
+    model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert_all_equal(state(loaded), after)
     condition = data(name, 3)[1:]
-    np.testing.assert_array_equal(*(m.sample(3, *condition, seed=1) for m in (whole, loaded)))
-    np.testing.assert_array_equal(*(numbers(m(*data(name, 3))) for m in (whole, loaded)))
-    assert fit(whole, name) == fit(loaded, name)
-    assert_all_equal(state(whole), state(loaded))
+    np.testing.assert_array_equal(*(m.sample(3, *condition, seed=1) for m in (model, loaded)))
 
 
-@functools.cache
-def evaluated(name):
-    model = compiled(name)
-    history = fit(model, name)
-    return model, history, model.evaluate(*data(name, 40), verbose=0, return_dict=True)
+def restore(model, values):
+    for variable, value in zip(carried(model), values, strict=True):
+        variable.assign(value)
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_training_and_evaluation_log_finite_numbers(name):
-    """`fit` logs a loss a player, `evaluate` the same and `loss`; sampling moves no state."""
-    model, history, found = evaluated(name)
+    """`fit` logs a loss a player, `evaluate` the same and `loss`; neither it nor sampling moves the state of training."""
+    model, _, history, after = played(name)
+    found = model.evaluate(*data(name, 40), verbose=0, return_dict=True)
     losses = {f"{player}_loss" for player in model.players}
     assert losses <= set(history) and losses | {"loss"} <= set(found)
     assert np.isfinite([*found.values(), *(v for values in history.values() for v in values)]).all()
-    before = state(model)
-    model.sample(3, *data(name, 3)[1:])
-    assert_all_equal(before, state(model))
+    noise = model.test_noise.state.path
+    for variable, value in zip(carried(model), after, strict=True):
+        assert variable.path == noise or np.array_equal(numbers(variable), value), variable.path
 
 
 # Recipes.
@@ -159,7 +161,8 @@ def test_training_and_evaluation_log_finite_numbers(name):
 
 def test_the_weights_of_wgan_are_clipped_after_each_step():
     """All weights of the critic lie in [-clip, clip], those that moved most at its ends."""
-    model = compiled("wgan", keras.optimizers.RMSprop(5e-2))
+    model = make("wgan")
+    model.compile(keras.optimizers.RMSprop(5e-2))
     fit(model, "wgan")
     largest = [np.abs(numbers(v)).max() for v in model.discriminator.trainable_variables]
     assert max(largest) == np.float32(0.01)
@@ -173,3 +176,143 @@ def test_recipes_are_the_papers():
     images = WGANGP((28, 28, 1))
     assert images.discriminator.normalization is None
     assert type(make("dcgan")).from_config(make("dcgan").get_config()).loss_name == "non_saturating"
+
+
+# Conditional GANs.
+
+
+def tensors(*arrays):
+    return [ops.convert_to_tensor(a) for a in arrays]
+
+
+def softplus(a):
+    return np.logaddexp(0.0, a)
+
+
+def dense(network, x, last=True):
+    """The features of a dense discriminator with one hidden layer, and its score, in numpy."""
+    (w, b), (w_out, b_out) = (map(numbers, block.linear.weights) for block in network.blocks)
+    h = x.reshape(len(x), -1) @ w + b
+    h = np.where(h > 0, h, 0.2 * h)
+    return h, (h @ w_out + b_out)[:, 0]
+
+
+def fixed(model, n):
+    """The model with latents that are the same at each draw, and its fakes under the labels of the batch."""
+    z = np.random.default_rng(0).normal(size=(n, model.latent_dim)).astype("float32")
+    model.draw = lambda *_: ops.convert_to_tensor(z)
+    return z
+
+
+def log_softmax(a):
+    return a - np.log(np.exp(a).sum(axis=-1, keepdims=True))
+
+
+def test_the_projection_score_is_its_formula():
+    """D(x, y) = w f(x) + b + (V e_y) . f(x), and each label has a score of its own."""
+    model = make("projection")
+    x, y = data("projection", 7)
+    h, score = dense(model.discriminator, x)
+    expected = score + np.sum(numbers(model.head.kernel)[y] * h, axis=1)
+    np.testing.assert_allclose(numbers(model.score(*tensors(x, y))), expected, rtol=0, atol=1e-5)
+    others = numbers(model.score(*tensors(x, (y + 1) % 10)))
+    assert np.abs(others - expected).min() > 1e-4
+
+
+@pytest.mark.parametrize("kind", ["concatenation", "projection", "auxiliary"])
+def test_the_losses_of_a_conditional_gan(kind):
+    """Both players' losses of a batch, computed in numpy from the weights."""
+    model = make(kind, class_weight=0.5, class_probabilities=None)
+    x, y = data(kind, 6)
+    z = fixed(model, 6)
+    fake = numbers(model.fake(*tensors(z, y)))
+
+    def judge(x):
+        if kind == "concatenation":
+            return dense(model.discriminator, np.concatenate([x.reshape(6, -1), np.eye(10, dtype="float32")[y]], 1))
+        h, score = dense(model.discriminator, x)
+        return h, score + (np.sum(numbers(model.head.kernel)[y] * h, axis=1) if kind == "projection" else 0.0)
+
+    def classified(h):
+        if kind != "auxiliary":
+            return 0.0
+        w, b = map(numbers, model.head.weights)
+        return -log_softmax(h @ w + b)[np.arange(6), y]
+
+    (h, real), (h_fake, score) = judge(x), judge(fake)
+    batch = Batch(*tensors(x, y))
+    found = model.discriminator_terms(batch)
+    d = softplus(-real) + softplus(score) + 0.5 * (classified(h) + classified(h_fake))
+    np.testing.assert_allclose(numbers(found["loss"]), d, rtol=0, atol=1e-5)
+    g = softplus(-score) + 0.5 * classified(h_fake)
+    np.testing.assert_allclose(numbers(model.generator_terms(batch)["loss"]), g, rtol=0, atol=1e-5)
+    if kind == "auxiliary":
+        w, b = map(numbers, model.head.weights)
+        assert numbers(found["class_accuracy"]).mean() == pytest.approx(np.mean(np.argmax(h @ w + b, axis=1) == y))
+
+
+def test_the_auxiliary_classifier_learns_the_digits():
+    """A few epochs on real digits take the accuracy from chance to most of them."""
+    model = make("auxiliary")
+    model.compile({"generator": keras.optimizers.Adam(1e-3), "discriminator": keras.optimizers.Adam(1e-2)})
+    history = fit(model, "auxiliary", n=512, epochs=4)["class_accuracy"]
+    assert history[0] < 0.6 and history[-1] > 0.8
+
+
+def test_labels_of_fakes_are_drawn_from_the_given_probabilities():
+    """Their shares are those of p(c) within four standard deviations; without it they are those of the batch."""
+    p = np.array([0.5, 0.0, 0.2, 0.3])
+    model = ConditionalGAN((2,), num_classes=4, class_probabilities=p, seed=0)
+    batch = Batch(*tensors(np.zeros((4000, 2), "float32"), np.ones(4000, "int32")))
+    shares = np.bincount(numbers(model.fake_condition(batch)), minlength=4) / 4000
+    assert (np.abs(shares - p) <= 4 * np.sqrt(p * (1 - p) / 4000)).all()
+    model = ConditionalGAN((2,), num_classes=4, seed=0)
+    np.testing.assert_array_equal(numbers(model.fake_condition(batch)), 1)
+
+
+def test_conditions_may_be_vectors_and_images():
+    """Projection embeds a vector or a flattened image; concatenation leads an image to the networks as it is."""
+    x = np.zeros((4, 8, 8, 1), "float32")
+    for kind, shape in (("projection", (2,)), ("projection", (8, 8, 1)), ("concatenation", (8, 8, 1))):
+        model = ConditionalGAN((8, 8, 1), 2, condition=kind, condition_shape=shape, seed=0)
+        model.compile("sgd")
+        model.train_on_batch(x, np.ones((4, *shape), "float32"))
+        assert model.sample(2, np.ones(shape, "float32"), seed=0).shape == (2, 8, 8, 1)
+
+
+WRONG = [
+    ("labels missing", lambda: labelled_model().fit(X, verbose=0), r"Expected y.*\[0, 3\)"),
+    ("one class in the data", lambda: labelled_model().fit(X, np.ones(6), verbose=0), "one class only"),
+    ("one class", lambda: ConditionalGAN((2,), num_classes=1), "one class only"),
+    ("no condition", lambda: ConditionalGAN((2,)), "num_classes.*neither"),
+    ("unknown way", lambda: ConditionalGAN((2,), num_classes=3, condition="project"), "condition.*project"),
+    ("a classifier of vectors", lambda: ConditionalGAN((2,), condition="auxiliary", condition_shape=(2,)), "labels"),
+    ("probabilities", lambda: ConditionalGAN((2,), num_classes=3, class_probabilities=[0.5, 0.6, 0.2]), "sum 1"),
+    ("too few", lambda: ConditionalGAN((2,), num_classes=3, class_probabilities=[0.5, 0.5]), "num_classes=3"),
+    ("a negative weight", lambda: ConditionalGAN((2,), num_classes=3, class_weight=-1), "class_weight.*-1"),
+    (
+        "penalties at fakes of other labels",
+        lambda: ConditionalGAN((2,), num_classes=2, class_probabilities=[0.5, 0.5], penalties=losses.R2()),
+        "R1.*DRAGAN",
+    ),
+    (
+        "no features",
+        lambda: ConditionalGAN((2,), num_classes=2, discriminator=keras.Sequential([keras.layers.Dense(1)])),
+        "features.*Sequential",
+    ),
+]
+X = np.linspace(0.0, 1.0, 12, dtype="float32").reshape(6, 2)
+
+
+@functools.cache
+def labelled_model():
+    model = ConditionalGAN((2,), num_classes=3, seed=0)
+    model.compile("sgd")
+    return model
+
+
+@pytest.mark.parametrize("call, words", [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])
+def test_what_is_wrong_is_said(call, words):
+    """`ValueError` before any compute, with what was expected."""
+    with pytest.raises(ValueError, match=words):
+        call()

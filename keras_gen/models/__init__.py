@@ -1,6 +1,6 @@
 """Generative models under one contract."""
 
-from keras_gen.models.adversarial import DCGAN, GAN, LSGAN, WGAN, WGANGP
+from keras_gen.models.adversarial import DCGAN, GAN, LSGAN, WGAN, WGANGP, ConditionalGAN
 from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
@@ -12,6 +12,7 @@ from keras_gen.models.vae import VAE, ConditionalVAE
 __all__ = [
     "Autoencoder",
     "Batch",
+    "ConditionalGAN",
     "ConditionalVAE",
     "DCGAN",
     "DenoisingAutoencoder",
