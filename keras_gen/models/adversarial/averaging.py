@@ -32,7 +32,7 @@ def update_average(average, network, decay, step):
     """One step a <- b_t a + (1 - b_t) w, in the dtype of the weights."""
     t = ops.cast(step, "float32")
     b = ops.minimum(decay, (1.0 + t) / (10.0 + t))
-    moved = {v.path for v in network.trainable_variables}
+    moved = {id(v) for v in network.trainable_variables}
     for a, w in zip(average.weights, network.weights, strict=True):
         blended = ops.cast(b, a.dtype) * a + (1.0 - ops.cast(b, a.dtype)) * w
-        a.assign(blended if w.path in moved else w.value)
+        a.assign(blended if id(w) in moved else w.value)

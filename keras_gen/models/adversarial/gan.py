@@ -10,8 +10,13 @@ each step on fresh data: a batch of `fit` is cut into K parts, one a step of the
 many fakes as the last part has examples. With a condition c both networks see it, and fakes get the conditions of the
 batch, draws from p(c).
 
-Samples come from the average generator (`averaging`), or from the last one.
+Samples come from the average generator (`averaging`), or from the last one. Truncated at t, each z_j is a normal number
+given |z_j| <= t: z' = sqrt(2) erfinv(erf(t / sqrt(2)) erf(z / sqrt(2))) of the z that is drawn, so that z' -> z as t
+grows. Samples vary less, and look better where those far from the mean do not (Brock et al. 2019).
 """
+
+import math
+import warnings
 
 import keras
 import numpy as np
@@ -20,8 +25,10 @@ from keras import ops
 from keras_gen import backend, layers, losses, networks, random
 from keras_gen.models import inputs
 from keras_gen.models.adversarial.averaging import average_network, update_average
+from keras_gen.models.adversarial.endings import ends_in_bounds
+from keras_gen.models.adversarial.projection import descend, nearest_draw, squared_distance
 from keras_gen.models.base import GenerativeModel
-from keras_gen.models.latent import apply_network
+from keras_gen.models.latent import LatentModel, apply_network
 from keras_gen.models.players import player_variables
 
 
@@ -48,7 +55,11 @@ class GAN(GenerativeModel):
         seed: of the training noise.
 
     Raises:
-        ValueError: networks whose shapes do not fit, an unknown loss, `discriminator_steps` < 1.
+        ValueError: networks whose shapes do not fit, an unknown loss, `discriminator_steps` < 1; in `fit`, a batch of
+            fewer examples than `discriminator_steps`.
+
+    Warns:
+        UserWarning: a discriminator that ends in a sigmoid, or the like, under a loss that reads logits.
 
     Example:
         >>> import numpy as np
@@ -62,7 +73,8 @@ class GAN(GenerativeModel):
         (3, 2)
 
     Reference:
-        Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1; the average: Yazici et al. 2019, arXiv:1806.04498.
+        Goodfellow et al. 2014, arXiv:1406.2661, algorithm 1; the average: Yazici et al. 2019, arXiv:1806.04498;
+        truncation: Brock et al. 2019, arXiv:1809.11096, section 3.1.
     """
 
     def __init__(
@@ -88,6 +100,7 @@ class GAN(GenerativeModel):
         self.generator = generator or self.default_generator()
         self.discriminator = discriminator or self.default_discriminator()
         self.loss_name, self.game = loss, losses.get_adversarial_loss(loss)
+        warn_of_bounded_scores(self.discriminator, self.game)
         self.penalties = check_penalties(penalties)
         self.discriminator_steps = inputs.check_count(discriminator_steps, "discriminator_steps")
         self.clip = check_between(clip, "clip", 0.0, np.inf)
@@ -151,6 +164,13 @@ class GAN(GenerativeModel):
         return x if self.augment is None else self.augment(x, training=True)
 
     # Training.
+
+    def begin_epoch(self):
+        """A batch of data without K examples is refused before the first step."""
+        source = getattr(self._run.stream, "source", None)
+        size, batch_size = getattr(source, "size", None), getattr(source, "batch_size", None)
+        if size and batch_size and self._run.stream.steps >= source.length:
+            check_parts(min(size, batch_size, size % batch_size or batch_size), self.discriminator_steps)
 
     def discriminator_terms(self, batch):
         """Dict of the discriminator's loss and what is logged with it, each `(batch,)`."""
@@ -221,13 +241,82 @@ class GAN(GenerativeModel):
 
     # Samples.
 
-    def generate(self, keys, condition=None, temperature=1.0):
+    def latents(self, keys, temperature=1.0, truncation=None):
+        """z of the random `keys` `(n, 2)`, truncated at `truncation` and then scaled: `(n, latent_dim)`."""
         z = random.normal(keys, (self.latent_dim,))
-        return self.decoded(ops.cast(temperature * z, self.real_dtype), condition)
+        z = z if truncation is None else truncated(z, truncation)
+        return ops.cast(temperature * z, self.real_dtype)
+
+    def generate(self, keys, condition=None, temperature=1.0, truncation=None):
+        return self.decoded(self.latents(keys, temperature, truncation), condition)
 
     def decoded(self, z, condition=None):
         """Samples of latents, by the average generator if there is one: `(batch, *event_shape)`."""
         return self.fake(z, condition, network=self.average_generator)
+
+    decode = LatentModel.decode
+
+    def sample(
+        self, n, condition=None, *, truncation=None, seed=None, temperature=1.0, batch_size=None, verbose="auto"
+    ):
+        """Samples from the generator; arguments and result as in `GenerativeModel.sample`.
+
+        Args:
+            truncation: number > 0 that no |z_j| exceeds, default None: no bound. Less variety for better samples.
+
+        Raises:
+            ValueError: as there, and a truncation that is no positive number.
+        """
+        own = {"temperature": temperature, "batch_size": batch_size, "verbose": verbose}
+        if truncation is None:
+            return super().sample(n, condition, seed=seed, **own)
+        check_between(truncation, "truncation", 0.0, np.inf)
+        keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), inputs.check_count(n, "n")))
+        condition = inputs.check_condition(self, self._repeat(condition, n), n)
+        numbers = {"temperature": inputs.check_temperature(temperature), "truncation": truncation}
+        extra = {name: np.float32(number) for name, number in numbers.items()}
+        run = self._compiled("sample_truncated", self.generate)
+        return self._in_batches(run, {"keys": keys, "condition": condition}, extra, batch_size, verbose)
+
+    def project(
+        self, x, condition=None, *, steps=300, distance=None, learning_rate=0.1, starts=16, seed=0, batch_size=None,
+        verbose="auto",
+    ):  # fmt: skip
+        """Latents whose images are nearest to given ones: z* = argmin_z d(G(z), x), and G(z*). See `projection`.
+
+        Args:
+            x: images `(n, *event_shape)`.
+            condition: `(n, ...)` for a conditional model.
+            steps: of the descent, default 300.
+            distance: function d of two tensors `(batch, *event_shape)` to `(batch,)`; default the mean square of the
+                difference. Features of a network make it a perceptual one.
+            learning_rate: of the first step, default 0.1; latents are of unit size.
+            starts: draws among which the descent begins at the nearest, default 16.
+            seed: of the draws.
+            batch_size, verbose: as in `sample`.
+
+        Returns:
+            z `(n, latent_dim)` and G(z) `(n, *event_shape)`, numpy arrays. Those of an image depend on it and on its
+            place alone.
+
+        Raises:
+            ValueError: images of another shape, numbers out of their range.
+        """
+        x, condition, _ = inputs.check_arrays(self, x, condition, stream=False)
+        steps, starts = inputs.check_count(steps, "steps"), inputs.check_count(starts, "starts")
+        if learning_rate is None or not check_between(learning_rate, "learning_rate", 0.0, np.inf):
+            raise ValueError("Expected `learning_rate` as a positive number. Received: None.")
+        keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), len(x)))
+
+        def nearest(x, keys, rate, condition=None):
+            of = lambda z: (distance or squared_distance)(self.decoded(z, condition), self._event(x))  # noqa: E731
+            start = nearest_draw(lambda k: self.latents(random.fold_in(keys, k)), of, starts)
+            return descend(of, *start, steps, rate)
+
+        run = self._compiled(("project", steps, starts, distance), nearest)
+        arrays = {"x": x, "condition": condition, "keys": keys}
+        z = self._in_batches(run, arrays, {"rate": np.float32(learning_rate)}, batch_size, verbose)
+        return z, self.decode(z, condition, batch_size=batch_size, verbose=verbose)
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object
@@ -240,6 +329,31 @@ class GAN(GenerativeModel):
             "loss": self.loss_name if isinstance(self.loss_name, str) else serialize(self.loss_name),
             "penalties": [serialize(penalty) for penalty in self.penalties],
         }
+
+
+def truncated(z, t):
+    """Standard normal numbers z as normal numbers given |z| <= t."""
+    root = math.sqrt(2.0)
+    return ops.clip(root * ops.erfinv(ops.erf(z / root) * ops.erf(t / root)), -t, t)
+
+
+def warn_of_bounded_scores(discriminator, game):
+    """Warn where the scores cannot be the real numbers that the loss reads."""
+    if game.unbounded and (activation := ends_in_bounds(discriminator)):
+        warnings.warn(
+            f"Expected a discriminator without an activation at its end: {type(game).__name__} reads its scores as any "
+            f"real numbers. Received: {discriminator.name!r}, which ends in {activation}. Remove it.",
+            stacklevel=3,
+        )
+
+
+def check_parts(size, parts):
+    """Raise unless a batch of `size` examples can be cut into `parts`."""
+    if size < parts:
+        raise ValueError(
+            f"Expected at least {parts} examples in each batch, one for each of discriminator_steps={parts}. Received: "
+            f"a batch of {size}. Use another `batch_size`, or a number of examples that leaves no such remainder."
+        )
 
 
 def as_scores(scores, dtype):
