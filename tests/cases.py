@@ -26,6 +26,7 @@ from keras_gen.models import (
     ConditionalGAN,
     ConditionalVAE,
     DenoisingAutoencoder,
+    InfoGAN,
     ProbabilisticPCA,
 )
 from keras_gen.networks import (
@@ -259,6 +260,7 @@ ADVERSARIAL = {
     "auxiliary": Case(
         _pair(ConditionalGAN, condition="auxiliary", num_classes=10, class_probabilities=[0.1] * 10), images
     ),
+    "infogan": Case(_pair(InfoGAN, categorical=(4, 2), continuous=2), small_images),
 }
 
 MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM}

@@ -5,13 +5,14 @@ import functools
 import keras
 import numpy as np
 import pytest
+import scipy.stats
 from keras import ops
 
 from keras_gen import losses, random
 from keras_gen.callbacks import ExactResume
-from keras_gen.models import WGAN, WGANGP, Batch, ConditionalGAN
+from keras_gen.models import WGAN, WGANGP, Batch, ConditionalGAN, InfoGAN
 from keras_gen.models.players import player_variables
-from tests.cases import ADVERSARIAL
+from tests.cases import ADVERSARIAL, LATENT_DIM
 
 BATCH = 32
 EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the same bits twice
@@ -280,6 +281,69 @@ def test_conditions_may_be_vectors_and_images():
         assert model.sample(2, np.ones(shape, "float32"), seed=0).shape == (2, 8, 8, 1)
 
 
+# InfoGAN.
+
+
+def test_the_losses_of_infogan():
+    """Both players' losses and the bound L, computed from the weights with SciPy's normal density."""
+    model, x = make("infogan"), data("infogan", 6)[0]
+    rng = np.random.default_rng(0)
+    code = model.make_code(6, np.stack([rng.integers(0, 4, 6), rng.integers(0, 2, 6)], 1), rng.uniform(-1, 1, (6, 2)))
+    z = np.concatenate([rng.normal(size=(6, LATENT_DIM)), code], axis=1).astype("float32")
+    model.draw = lambda *_: ops.convert_to_tensor(z)
+    (_, real), (h, fake) = dense(model.discriminator, x), dense(model.discriminator, numbers(model.fake(*tensors(z))))
+    w, b = map(numbers, model.recognition.weights)
+    q = h @ w + b
+    labels = sum((log_softmax(q[:, i]) * code[:, i]).sum(axis=1) for i in (slice(0, 4), slice(4, 6))) + np.log(8.0)
+    scale = 0.05 + softplus(q[:, 8:])
+    log_q = scipy.stats.norm.logpdf(code[:, 6:], q[:, 6:8], scale).sum(axis=1) + 2 * np.log(2.0)
+    r = -labels - 0.1 * log_q
+    batch = Batch(*tensors(x))
+    found = model.discriminator_terms(batch)
+    np.testing.assert_allclose(numbers(found["information"]), labels + log_q, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(numbers(found["loss"]), softplus(-real) + softplus(fake) + r, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(numbers(model.generator_terms(batch)["loss"]), softplus(-fake) + r, rtol=0, atol=2e-5)
+
+
+def test_the_bound_of_infogan_is_the_mutual_information_for_the_true_posterior():
+    """Of y that tells the label through a channel of known error, L with q = p(c | y) is I(c; y), else less."""
+    model = InfoGAN((2,), 2, categorical=(4,), continuous=0, seed=0)
+    error, n = 0.2, 20000
+    rng = np.random.default_rng(0)
+    c = rng.integers(0, 4, n)
+    y = np.where(rng.uniform(size=n) < error, (c + rng.integers(1, 4, n)) % 4, c)
+    p = np.where(np.eye(4), 1 - error, error / 3)
+    exact = np.log(4.0) + np.sum(p[0] * np.log(p[0]))
+    bounds = []
+    for q in (p, np.where(np.eye(4), 0.6, 0.4 / 3)):
+        table = ops.convert_to_tensor(np.log(q).astype("float32"))
+        model.read = lambda y, table=table: ([ops.take(table, y, axis=0)], None, None)
+        bounds.append(numbers(model.information(*tensors(np.eye(4, dtype="float32")[c], y.astype("int32")))[0]).mean())
+    assert bounds[0] == pytest.approx(exact, abs=0.03)  # of 20,000 draws of standard deviation 1.0
+    assert bounds[1] < bounds[0] - 0.05
+
+
+def test_the_code_of_infogan_becomes_readable():
+    """On digits the bound of a label rises from nothing to most of log K, and most labels are recovered."""
+    model = ADVERSARIAL["infogan"].make(categorical=(4,), continuous=0, seed=0)
+    model.compile(keras.optimizers.Adam(5e-3, beta_1=0.5))
+    history = fit(model, "infogan", n=512, epochs=8)
+    assert history["information"][0] < 0.7 and history["information"][-1] > 1.0  # log 4 = 1.39
+    assert history["code_accuracy"][-1] > 0.8
+
+
+def test_codes_are_varied_with_the_rest_kept():
+    """`sample` is `sample_code` of its own codes; a traversal passes through it where the varied part is its own."""
+    model = played("infogan")[0]
+    codes = numbers(model.codes(random.split(random.keys(3, 5), 2)[1]))
+    assert set(codes[:, :6].reshape(-1)) == {0.0, 1.0} and (np.abs(codes[:, 6:]) <= 1).all()
+    x = model.sample(5, seed=3)
+    np.testing.assert_allclose(model.sample_code(codes, seed=3), x, rtol=0, atol=1e-6)
+    varied = model.traverse(5, label=0, seed=3)
+    np.testing.assert_allclose(varied[np.arange(5), codes[:, :4].argmax(axis=1)], x, rtol=0, atol=1e-6)
+    assert model.traverse(2, number=1, steps=3, seed=3).shape == (2, 3, 8, 8, 1)
+
+
 WRONG = [
     ("labels missing", lambda: labelled_model().fit(X, verbose=0), r"Expected y.*\[0, 3\)"),
     ("one class in the data", lambda: labelled_model().fit(X, np.ones(6), verbose=0), "one class only"),
@@ -300,6 +364,14 @@ WRONG = [
         lambda: ConditionalGAN((2,), num_classes=2, discriminator=keras.Sequential([keras.layers.Dense(1)])),
         "features.*Sequential",
     ),
+]
+WRONG += [
+    ("no code", lambda: InfoGAN((2,), categorical=(), continuous=0), "a code"),
+    ("a label of one value", lambda: InfoGAN((2,), categorical=(1,)), "2 values"),
+    ("a condition of InfoGAN", lambda: InfoGAN((2,), num_classes=3), "no condition"),
+    ("a label out of range", lambda: InfoGAN((2,)).make_code(2, labels=[10]), "below"),
+    ("a traversal of nothing", lambda: InfoGAN((2,)).traverse(2), "either `label` or `number`"),
+    ("a number that is not there", lambda: InfoGAN((2,)).traverse(2, number=2), "below.*'number': 2"),
 ]
 X = np.linspace(0.0, 1.0, 12, dtype="float32").reshape(6, 2)
 

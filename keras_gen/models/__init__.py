@@ -1,6 +1,6 @@
 """Generative models under one contract."""
 
-from keras_gen.models.adversarial import DCGAN, GAN, LSGAN, WGAN, WGANGP, ConditionalGAN
+from keras_gen.models.adversarial import DCGAN, GAN, LSGAN, WGAN, WGANGP, ConditionalGAN, InfoGAN
 from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
@@ -21,6 +21,7 @@ __all__ = [
     "GAN",
     "GenerativeModel",
     "IWAE",
+    "InfoGAN",
     "LSGAN",
     "PCA",
     "ProbabilisticPCA",
