@@ -74,14 +74,20 @@ class _Parts:
 
     def scores(self):
         """exp(E_x sum_y p log p - sum_y p(y) log p(y)) of each part."""
+        if not self.counts.all():
+            raise ValueError(
+                f"Expected samples in each of {self.parts} parts. Received {self.counts.tolist()}: a metric that is "
+                "merged from others takes enough in each."
+            )
         marginal = self.marginals / self.counts[:, None]
         log_marginal = np.log(np.maximum(marginal, np.finfo("float64").tiny))
         return np.exp(self.negentropies / self.counts - (marginal * log_marginal).sum(axis=1))
 
 
 def _check(splits, num_samples):
-    for name, value, least in (("splits", splits, 1), ("num_samples", num_samples, splits)):
-        if value is not None and (not isinstance(value, (int, np.integer)) or value < least):
+    given = [("splits", splits, 1), ("num_samples", num_samples, splits)]
+    for name, value, least in given[:1] if num_samples is None else given:
+        if not isinstance(value, (int, np.integer)) or value < least:
             raise ValueError(f"Expected `{name}` as an integer of at least {least}. Received {value!r}.")
 
 

@@ -30,7 +30,7 @@ _BLOCK = 1024
 
 
 def squared_distances(x, y):
-    """|x_i - y_j|^2, `(n, m)`, float64; differences are taken where the product would cancel."""
+    """|x_i - y_j|^2, `(n, m)`, by one matrix product: to rounding of |x|^2, so centre first; never negative."""
     product = x @ y.T
     product *= -2.0
     product += np.einsum("id,id->i", x, x)[:, None]
@@ -91,8 +91,8 @@ def _kernel(kernel, bandwidth, real, generated):
             f"Expected `kernel` as 'gaussian', 'polynomial' or a function of two matrices. Received {kernel!r}."
         )
     h = median_distance(real, generated) if bandwidth is None else bandwidth
-    bandwidths = [float(b) for b in np.atleast_1d(h)]
-    if not all(b > 0 and np.isfinite(b) for b in bandwidths):
+    bandwidths = np.atleast_1d(h).tolist()
+    if not all(isinstance(b, (int, float)) and b > 0 and np.isfinite(b) for b in bandwidths):
         raise ValueError(f"Expected `bandwidth` as positive numbers. Received {bandwidth!r}.")
     return GaussianKernel(bandwidths)
 
@@ -271,7 +271,8 @@ class MaximumMeanDiscrepancy(ReservoirMetric):
         two = np.zeros((2, 1))
         _kernel(kernel, bandwidth, two, two)
         super().__init__(extractor, capacity, seed, name=name, dtype=dtype)
-        self.kernel, self.bandwidth, self.unbiased = kernel, bandwidth, unbiased
+        self.kernel, self.unbiased = kernel, unbiased
+        self.bandwidth = None if bandwidth is None else np.asarray(bandwidth).tolist()
 
     def compute(self, real, generated):
         return maximum_mean_discrepancy(real.rows, generated.rows, self.kernel, self.bandwidth, self.unbiased)
