@@ -82,6 +82,7 @@ class SampleMetrics(keras.callbacks.Callback):
             for metric in kept:
                 metric.reset_state()
             self._feed_reference(kept)
+        _check_sizes([m for m in self.metrics if isinstance(m, SetMetric)], self.n)
 
     def on_epoch_end(self, epoch, logs=None):
         if self._last is None or (epoch + 1) % self.every == 0:
@@ -126,6 +127,17 @@ class SampleMetrics(keras.callbacks.Callback):
     def set_state(self, state):
         """Put back what `get_state` gave."""
         self._last = state["last"]
+
+
+def _check_sizes(metrics, n):
+    """Refuses before training what could give no figure after it."""
+    for metric in metrics:
+        real = metric._real.count if metric.has_real else metric.least
+        if min(n, real) < metric.least:
+            raise ValueError(
+                f"Expected at least {metric.least} samples and real examples for {metric.name}. Received n={n}"
+                + (f" and {real} real ones." if metric.has_real else ".")
+            )
 
 
 def _check_filled(metrics):

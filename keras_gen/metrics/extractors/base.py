@@ -18,6 +18,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen.metrics.pairs import check_data_range
+from keras_gen.metrics.sets import values
+
 ROUNDING = 1e-5  # of the range: values that rounding puts beyond it are within
 
 
@@ -36,7 +39,7 @@ def checked_images(images, data_range, channels, sides=None):
     Raises:
         ValueError: If rank, channels, size, number or values of the images are not what they should be.
     """
-    x, (low, high) = np.asarray(ops.convert_to_numpy(images)), data_range
+    x, (low, high) = values(images, "images"), data_range
     if x.ndim != 4 or 0 in x.shape or (channels is not None and x.shape[-1] not in channels):
         wanted = "channels" if channels is None else " or ".join(str(c) for c in channels)
         hint = " Grey images need `repeat_grey=True`." if x.shape[-1:] == (1,) and channels == (3,) else ""
@@ -52,13 +55,13 @@ def checked_images(images, data_range, channels, sides=None):
     slack = ROUNDING * (high - low)
     if not (low - slack <= least and most <= high + slack):  # also where a value is NaN
         raise ValueError(
-            f"Expected values from {low} to {high}. Received {least:.6g} to {most:.6g}. Give the range of your images "
-            "as `data_range=(low, high)`, or clip them."
+            f"Expected values from {low:g} to {high:g}. Received {least:.6g} to {most:.6g}. Give the range of your "
+            "images as `data_range=(low, high)`, or clip them."
         )
     if low == 0 and high > 1 and 0 < most <= 1:
         raise ValueError(
-            f"Expected values from {low} to {high}. Received none above {most:.6g}, so these seem to lie in 0..1. Use "
-            "`data_range=(0, 1)`, or multiply them."
+            f"Expected values from {low:g} to {high:g}. Received none above {most:.6g}, so these seem to lie in 0..1. "
+            "Use `data_range=(0, 1)`, or multiply them."
         )
     return x
 
@@ -85,20 +88,18 @@ class Extractor:
         name: What reports call it.
         channels: Numbers of channels that it takes, a tuple; `None`: any.
         sides: `(height, width)` that it takes; `None`: any.
-        data_range: `(low, high)`, what the least and the greatest value of the images stand for; default (0, 255).
+        data_range: `(low, high)`, what the least and the greatest value of the images stand for, or a number R for
+            (0, R); default (0, 255).
         batch_size: Images in a batch; default 32.
     """
 
     is_reference = False
 
     def __init__(self, network, name, channels=None, sides=None, data_range=(0, 255), batch_size=32):
-        low, high = data_range
-        if not low < high:
-            raise ValueError(f"Expected `data_range` as (low, high) with low < high. Received {data_range}.")
         if int(batch_size) != batch_size or batch_size < 1:
             raise ValueError(f"Expected `batch_size` as an integer from 1 on. Received {batch_size}.")
         self.name, self.network, self.batch_size = name, network, int(batch_size)
-        self.data_range = (low, high)
+        self.data_range = check_data_range(data_range)
         self.channels, self.sides = channels, sides
         self._pipeline = Pipeline(self._prepare, network)
 
