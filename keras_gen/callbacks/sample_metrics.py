@@ -132,11 +132,11 @@ class SampleMetrics(keras.callbacks.Callback):
 def _check_sizes(metrics, n):
     """Refuses before training what could give no figure after it."""
     for metric in metrics:
-        real = metric._real.count if metric.has_real else metric.least
-        if min(n, real) < metric.least:
+        known = takes(metric, "real") and metric.has_real
+        if n < metric.least or (known and metric._real.count < metric.least):
             raise ValueError(
                 f"Expected at least {metric.least} samples and real examples for {metric.name}. Received n={n}"
-                + (f" and {real} real ones." if metric.has_real else ".")
+                + (f" and {metric._real.count} real ones." if known else ".")
             )
 
 

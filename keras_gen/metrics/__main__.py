@@ -175,7 +175,7 @@ def _settings(names, smaller):
     rows = "a sample of 10000 rows where a set has more"
     whole = " (of a whole set: kid_std is no error of the figure)" if smaller <= SUBSET_SIZE else ""
     texts = {
-        "kid": f"100 subsets of {min(SUBSET_SIZE, smaller)}{whole}",
+        "kid": f"100 subsets of {min(SUBSET_SIZE, smaller)}{whole}, {rows}",
         "inception_score": "10 parts, mean and standard deviation",
         "precision_recall": f"k = 3, {rows}",
         "density_coverage": f"k = 5, {rows}",
