@@ -224,6 +224,15 @@ def test_a_copy_of_the_row_that_sets_a_radius_lies_in_the_ball():
     assert metrics.density_coverage(x, x.copy(), k=5) == pytest.approx((6.0 / 5.0, 1.0), rel=1e-12)
 
 
+def test_one_far_row_does_not_widen_the_other_balls():
+    """A real row at 1e7 adds its own ball, so at most 1/k; the others are those by distances from differences."""
+    real, generated = np.random.default_rng(0).normal(size=(2, 200, 8))
+    real[0] = 1e7
+    radii = np.sort(np.linalg.norm(real[:, None] - real, axis=2), axis=1)[:, 5]
+    others = (np.linalg.norm(generated[:, None] - real, axis=2) <= radii)[:, 1:].sum(axis=1).mean() / 5
+    assert others - 1e-9 <= metrics.density_coverage(real, generated)[0] <= others + 1 / 5 + 1e-9
+
+
 def test_classwise_fid_is_the_mean_of_the_classes():
     real, generated = features()
     labels, others = np.arange(300) % 3, np.arange(200) % 3

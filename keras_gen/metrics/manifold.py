@@ -39,7 +39,9 @@ def _blocks(x):
 def _squared_radii(x, k):
     """Squared distance of each row to its k-th nearest other row; the nearest of all is the row itself."""
     found = [np.partition(squared_distances(block, x), k, axis=1)[:, k] for block in _blocks(x)]
-    return np.concatenate(found) * (1.0 + _ROUNDING) + _ROUNDING**1.5 * np.square(x).sum(axis=1).max()
+    found = np.concatenate(found)
+    reach = np.sqrt(np.square(x).sum(axis=1)) + np.sqrt(found)  # no point of the ball is farther from the origin
+    return found * (1.0 + _ROUNDING) + _ROUNDING**1.5 * reach**2
 
 
 def _balls(points, centres, squared_radii):
