@@ -19,6 +19,7 @@ from keras_gen.metrics import (
     ModesCovered,
     NearestNeighbors,
     PrecisionRecall,
+    extractors,
 )
 from keras_gen.models import VAE, GenerativeModel
 from keras_gen.networks import MLP
@@ -282,3 +283,20 @@ def test_too_few_for_a_figure_is_said_before_training(n, reference):
     with pytest.raises(ValueError, match="at least 2 samples and real examples for fid"):
         fit(made, SampleMetrics(FrechetInceptionDistance(Extractor()), X()[reference], n=n))
     assert not np.any(keras.ops.convert_to_numpy(made.mean))
+
+
+def test_a_metric_of_pairs_is_refused():
+    with pytest.raises(ValueError, match="no counterpart"):
+        SampleMetrics(keras.metrics.MeanSquaredError(), X)
+
+
+def test_samples_beyond_the_range_are_seen_as_pictures():
+    """Clipped and rounded to 256 levels, as saved pictures are; a configuration brings it back."""
+    plain = extractors.SmallClassifier("digits", data_range=(0, 1))
+    eight = extractors.EightBits(plain)
+    x = np.random.default_rng(0).normal(0.5, 0.5, (4, 8, 8, 1)).astype("float32")
+    pictures = np.rint(255 * np.clip(x, 0, 1)).astype("float32") / 255
+    for found in (eight, keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(eight))):
+        np.testing.assert_allclose(found(x)["features"], plain(pictures)["features"], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="EightBits"):
+        plain(x)

@@ -365,6 +365,7 @@ BAD = {
     "kernel": (lambda: metrics.maximum_mean_discrepancy(REAL, GENERATED, "rbf"), "Expected `kernel`"),
     "bandwidth": (lambda: metrics.MaximumMeanDiscrepancy(bandwidth=-1.0), "Expected `bandwidth`"),
     "splits": (lambda: metrics.inception_score(REAL, 21), "at least 21 rows"),
+    "probabilities": (lambda: metrics.inception_score(np.full((20, 5), 0.2)), "Received probabilities"),
     "shapes": (lambda: metrics.frechet_distance([0.0], [1.0], [0.0], [1.0]), r"Received shapes \[\(1,\), \(1,\)"),
     "extractor": (lambda: metrics.FrechetInceptionDistance("inception"), "Expected `extractor` as a callable"),
     "no features": (

@@ -6,6 +6,8 @@ figure of epoch e is a function of the weights after it, of the seed and of the 
 again.
 """
 
+import inspect
+
 import keras
 import numpy as np
 
@@ -68,6 +70,8 @@ class SampleMetrics(keras.callbacks.Callback):
                 raise ValueError(f"Expected `{name}` as a positive integer. Received: {name}={value!r}.")
         if not self.metrics or not all(isinstance(m, keras.metrics.Metric) for m in self.metrics):
             raise ValueError(f"Expected `metrics` as Keras metrics. Received: {metrics!r}.")
+        for metric in self.metrics:
+            _check_takes_samples(metric)
         self.reference, self.n, self.every, self.seed = reference, int(n), int(every), seed
         self.condition, self.batch_size, self.prefix = condition, int(batch_size), prefix
         self.sample_arguments = sample_arguments
@@ -140,10 +144,20 @@ def _check_sizes(metrics, n):
             )
 
 
+def _check_takes_samples(metric):
+    """Refuses a metric of pairs: samples have no counterpart."""
+    if not isinstance(metric, SetMetric):
+        parameters = inspect.signature(metric.update_state).parameters.values()
+        needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        if len(needed) > 1:
+            raise ValueError(
+                f"Expected metrics over sets, or of samples. Received {metric.name}, which needs {needed}: samples "
+                "have no counterpart in the data. Put it into `compile(metrics=[...])`."
+            )
+
+
 def _check_filled(metrics):
-    missing = [m.name for m in metrics if not m.has_real]
-    if missing:
-        raise ValueError(
-            f"Expected a `reference` for {missing}, or real data given by `update_state(real=...)` before. Received "
-            "neither."
-        )
+    if missing := [m.name for m in metrics if not m.has_real]:
+        kept = [m.name for m in metrics if m.name in missing and m.keeps_real]
+        hint = f", or real data given to {kept} by `update_state(real=...)` before" if kept else ""
+        raise ValueError(f"Expected a `reference` for {missing}{hint}. Received none.")

@@ -143,8 +143,8 @@ class FrechetInceptionDistance(SetMetric):
 
     least = 2
 
-    def __init__(self, extractor=None, name="fid", dtype=None):
-        super().__init__(extractor, name=name, dtype=dtype)
+    def __init__(self, extractor=None, name="fid"):
+        super().__init__(extractor, name=name)
 
     def make_summary(self):
         return Moments()
@@ -243,11 +243,11 @@ class ClasswiseFrechetInceptionDistance(SetMetric):
 
     least = 2
 
-    def __init__(self, num_classes, extractor=None, name="classwise_fid", dtype=None):
+    def __init__(self, num_classes, extractor=None, name="classwise_fid"):
         if not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
             raise ValueError(f"Expected `num_classes` as an integer of at least 1. Received {num_classes!r}.")
         self._num_classes = int(num_classes)
-        super().__init__(extractor, name=name, dtype=dtype)
+        super().__init__(extractor, name=name)
         self.num_classes = self._num_classes
 
     def make_summary(self):

@@ -69,6 +69,13 @@ def rows(x, name="features", width=None, least=1):
     return x if x.dtype in (np.float32, np.float64) else x.astype("float64")
 
 
+def check_count(name, value, least=1):
+    """`value` as an int of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"Expected `{name}` as an integer of at least {least}. Received {value!r}.")
+    return int(value)
+
+
 def pair(real, generated, least=1):
     """Both sets as checked matrices of the same width."""
     real = rows(real, "real", least=least)
@@ -174,8 +181,8 @@ class SetMetric(keras.metrics.Metric):
     keeps_real = True  # or whether the real data must be seen again for each generated set
     least = 1
 
-    def __init__(self, extractor=None, name=None, dtype=None):
-        super().__init__(name=name, dtype=dtype)
+    def __init__(self, extractor=None, name=None):
+        super().__init__(name=name)
         if extractor is not None and not callable(extractor):
             raise ValueError(
                 f"Expected `extractor` as a callable, images to features, or None. Received {extractor!r}. Ready ones "
@@ -195,7 +202,8 @@ class SetMetric(keras.metrics.Metric):
     def update_state(self, real=None, generated=None, **unknown):
         """Takes a batch of data of either side, or of both; their sizes need not agree."""
         self.refuse(unknown)
-        self.update_features(self.extract(real), self.extract(generated))
+        given = {"real": real, "generated": generated}
+        self.update_features(**{side: self.extract(x) if side in self.sides else None for side, x in given.items()})
 
     def refuse(self, unknown):
         """`compile(metrics=...)` passes sample weights, which whole sets do not have."""

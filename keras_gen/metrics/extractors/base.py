@@ -56,7 +56,7 @@ def checked_images(images, data_range, channels, sides=None):
     if not (low - slack <= least and most <= high + slack):  # also where a value is NaN
         raise ValueError(
             f"Expected values from {low:g} to {high:g}. Received {least:.6g} to {most:.6g}. Give the range of your "
-            "images as `data_range=(low, high)`, or clip them."
+            "images as `data_range=(low, high)`, or clip them: `extractors.EightBits(extractor)` does, for samples."
         )
     if low == 0 and high > 1 and 0 < most <= 1:
         raise ValueError(
@@ -141,3 +141,45 @@ class Extractor:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class EightBits:
+    """An extractor that sees samples as the pictures that they would be saved as: clipped, and rounded to 256 levels.
+
+    Published figures are of pictures of 8 bits; models sample real numbers, some beyond the range.
+
+    Args:
+        extractor: An `Extractor`, whose `data_range` and `is_reference` are kept.
+
+    Raises:
+        ValueError: If it is another object.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_gen.metrics.extractors import EightBits, SmallClassifier
+        >>> extractor = EightBits(SmallClassifier("digits", data_range=(0, 1)))
+        >>> extractor(np.full((1, 8, 8, 1), 1.7))["features"].shape
+        (1, 64)
+    """
+
+    def __init__(self, extractor):
+        if not isinstance(extractor, Extractor):
+            raise ValueError(f"Expected `extractor` as an `Extractor`. Received {type(extractor).__name__}.")
+        self.extractor, self.name = extractor, f"{extractor.name}, 8 bits"
+        self.is_reference, self.data_range = extractor.is_reference, extractor.data_range
+        self.channels = extractor.channels
+
+    def __call__(self, images):
+        """As of the extractor; values that are not finite are refused."""
+        low, high = self.data_range
+        x = np.asarray(ops.convert_to_numpy(images)).astype("float32")
+        levels = np.rint(255.0 * np.clip((x - low) / (high - low), 0.0, 1.0))
+        return self.extractor((low + (high - low) / 255.0 * levels).astype("float32"))
+
+    def get_config(self):
+        return {"extractor": keras.saving.serialize_keras_object(self.extractor)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config["extractor"]))
