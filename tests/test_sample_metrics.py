@@ -19,6 +19,7 @@ from keras_gen.metrics import (
     ModesCovered,
     NearestNeighbors,
     PrecisionRecall,
+    extractors,
 )
 from keras_gen.models import VAE, GenerativeModel
 from keras_gen.networks import MLP
@@ -102,6 +103,9 @@ def test_figures_are_those_of_the_functional_twins():
     assert extractor.seen == 96 + 3 * 50
     real, generated = extractor(X()), extractor(made.sample(50, seed=7))
     found = {name: values[-1] for name, values in history.items() if name.startswith("s_")}
+    score = InceptionScore(splits=2)
+    score.update_state(generated=generated["logits"])
+    score = score.result()
     x, y = real["features"], generated["features"]
     kid, kid_std = metrics.kernel_inception_distance(x, y, subsets=3, subset_size=40)
     precision, recall = metrics.precision_recall(x, y)
@@ -111,12 +115,9 @@ def test_figures_are_those_of_the_functional_twins():
         "s_kid_std": pytest.approx(kid_std, rel=1e-6),
         "s_precision": pytest.approx(precision, abs=1e-9),
         "s_recall": pytest.approx(recall, abs=1e-9),
-        "s_inception_score": pytest.approx(found["s_inception_score"]),
-        "s_inception_score_std": pytest.approx(found["s_inception_score_std"]),
+        "s_inception_score": pytest.approx(score["inception_score"], rel=1e-6),
+        "s_inception_score_std": pytest.approx(score["inception_score_std"], rel=1e-4),
     }
-    score = InceptionScore(splits=2)
-    score.update_state(generated=generated["logits"])
-    assert found["s_inception_score"] == pytest.approx(score.result()["inception_score"], rel=1e-6)
 
 
 class Interruption(Exception):
@@ -262,13 +263,40 @@ def test_metrics_of_samples_alone_and_of_neighbours():
         ({"reference": iter(())}, "used up"),
         ({"reference": 3}, "Received: int"),
         ({"reference": (np.zeros((5, 4, 4, 1)), np.zeros(3))}, "as many in each array"),
+        ({"reference": (np.zeros((5, 4, 4, 1)), np.zeros(5), np.zeros(5))}, "Received one of 3"),
         ({"reference": {"logits": np.zeros((5, 3))}}, "'features' for fid"),
         ({"metrics": [FrechetInceptionDistance(Extractor()), FrechetInceptionDistance(Extractor())]}, "'fid'.*twice"),
         ({"metrics": FrechetInceptionDistance(Extractor(), name="loss")}, "logs do not have yet.*'loss'"),
     ],
 )
 def test_what_is_refused(arguments, message):
-    """Bad input is a ValueError, before training where it can be known."""
+    """Bad input is a ValueError."""
     arguments = {"metrics": FrechetInceptionDistance(Extractor()), "reference": X(), "n": 50, **arguments}
     with pytest.raises(ValueError, match=message):
         fit(gaussian(), SampleMetrics(**arguments), epochs=1)
+
+
+@pytest.mark.parametrize("n, reference", [(50, slice(1)), (1, slice(96))])
+def test_too_few_for_a_figure_is_said_before_training(n, reference):
+    """Not after an epoch: the weights are those of before."""
+    made = gaussian()
+    with pytest.raises(ValueError, match="at least 2 samples and real examples for fid"):
+        fit(made, SampleMetrics(FrechetInceptionDistance(Extractor()), X()[reference], n=n))
+    assert not np.any(keras.ops.convert_to_numpy(made.mean))
+
+
+def test_a_metric_of_pairs_is_refused():
+    with pytest.raises(ValueError, match="no counterpart"):
+        SampleMetrics(keras.metrics.MeanSquaredError(), X)
+
+
+def test_samples_beyond_the_range_are_seen_as_pictures():
+    """Clipped and rounded to 256 levels, as saved pictures are; a configuration brings it back."""
+    plain = extractors.SmallClassifier("digits", data_range=(0, 1))
+    eight = extractors.EightBits(plain)
+    x = np.random.default_rng(0).normal(0.5, 0.5, (4, 8, 8, 1)).astype("float32")
+    pictures = np.rint(255 * np.clip(x, 0, 1)).astype("float32") / 255
+    for found in (eight, keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(eight))):
+        np.testing.assert_allclose(found(x)["features"], plain(pictures)["features"], rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="EightBits"):
+        plain(x)

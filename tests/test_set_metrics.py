@@ -224,6 +224,15 @@ def test_a_copy_of_the_row_that_sets_a_radius_lies_in_the_ball():
     assert metrics.density_coverage(x, x.copy(), k=5) == pytest.approx((6.0 / 5.0, 1.0), rel=1e-12)
 
 
+def test_one_far_row_does_not_widen_the_other_balls():
+    """A real row at 1e7 adds its own ball, so at most 1/k; the others are those by distances from differences."""
+    real, generated = np.random.default_rng(0).normal(size=(2, 200, 8))
+    real[0] = 1e7
+    radii = np.sort(np.linalg.norm(real[:, None] - real, axis=2), axis=1)[:, 5]
+    others = (np.linalg.norm(generated[:, None] - real, axis=2) <= radii)[:, 1:].sum(axis=1).mean() / 5
+    assert others - 1e-9 <= metrics.density_coverage(real, generated)[0] <= others + 1 / 5 + 1e-9
+
+
 def test_classwise_fid_is_the_mean_of_the_classes():
     real, generated = features()
     labels, others = np.arange(300) % 3, np.arange(200) % 3
@@ -241,7 +250,7 @@ STREAMED = {
     "inception_score": lambda: metrics.InceptionScore(splits=4),
     "precision_recall": metrics.PrecisionRecall,
     "density_coverage": metrics.DensityCoverage,
-    "mmd": lambda: metrics.MaximumMeanDiscrepancy(bandwidth=(1.0, 2.0)),
+    "mmd": lambda: metrics.MaximumMeanDiscrepancy(bandwidth=np.array([1.0, 2.0])),
     "energy_distance": lambda: metrics.EnergyDistance(unbiased=True),
 }
 
@@ -356,8 +365,20 @@ BAD = {
     "kernel": (lambda: metrics.maximum_mean_discrepancy(REAL, GENERATED, "rbf"), "Expected `kernel`"),
     "bandwidth": (lambda: metrics.MaximumMeanDiscrepancy(bandwidth=-1.0), "Expected `bandwidth`"),
     "splits": (lambda: metrics.inception_score(REAL, 21), "at least 21 rows"),
+    "probabilities": (lambda: metrics.inception_score(np.full((20, 5), 0.2)), "Received probabilities"),
     "shapes": (lambda: metrics.frechet_distance([0.0], [1.0], [0.0], [1.0]), r"Received shapes \[\(1,\), \(1,\)"),
     "extractor": (lambda: metrics.FrechetInceptionDistance("inception"), "Expected `extractor` as a callable"),
+    "no features": (
+        lambda: metrics.FrechetInceptionDistance(lambda x: {"logits": x}).update_state(REAL), "'features' for fid"
+    ),
+    "images without extractor": (
+        lambda: metrics.FrechetInceptionDistance().update_state(np.zeros((4, 8, 8, 3))), "Images need a metric with"
+    ),
+    "name of a bandwidth": (lambda: metrics.MaximumMeanDiscrepancy(bandwidth="median"), "Expected `bandwidth`"),
+    "no splits": (lambda: metrics.InceptionScore(splits=None), "Expected `splits`"),
+    "words for labels": (
+        lambda: metrics.classwise_frechet_inception_distance(REAL, ["a"] * 20, GENERATED, ["a"] * 20), "20 integers"
+    ),
     "nothing": (lambda: metrics.FrechetInceptionDistance().update_state(), "Received neither"),
     "batches": (lambda: metrics.FrechetInceptionDistance().update_state(REAL, GENERATED[:, :3]), "4 columns"),
     "early": (lambda: metrics.FrechetInceptionDistance().result(), "at least 2 real examples"),
@@ -379,6 +400,32 @@ BAD = {
         "fewer of \\[1\\]",
     ),
 }
+
+
+def test_merged_scores_need_samples_in_each_part():
+    """Five metrics of one sample each have all of them in the first part; NaN would be no answer."""
+    one, *others = [metrics.InceptionScore(splits=2) for _ in range(5)]
+    for metric in (one, *others):
+        metric.update_state(generated=REAL[:1])
+    one.merge_state(others)
+    with pytest.raises(ValueError, match=r"samples in each of 2 parts. Received \[5, 0\]"):
+        one.result()
+
+
+def test_in_compile_they_are_refused():
+    """What Keras gives to the metrics of `compile` are pairs, with weights; whole sets are no pairs."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+    model.compile(loss="mse", metrics=[metrics.EnergyDistance()])
+    with pytest.raises(ValueError, match="does not belong into `compile"):
+        model.fit(REAL, REAL, verbose=0)
+
+
+def test_half_precision_and_numpy_integers_are_taken():
+    """bfloat16 has no kind that numpy knows; the number of classes is often `labels.max() + 1`."""
+    x = keras.ops.cast(REAL, "bfloat16")
+    expected = metrics.frechet_inception_distance(keras.ops.cast(x, "float32"), GENERATED)
+    assert metrics.frechet_inception_distance(x, GENERATED) == pytest.approx(expected)
+    assert metrics.ClasswiseFrechetInceptionDistance(np.int64(3)).num_classes == 3
 
 
 @pytest.mark.parametrize("name", BAD)

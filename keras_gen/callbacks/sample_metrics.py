@@ -6,6 +6,8 @@ figure of epoch e is a function of the weights after it, of the seed and of the 
 again.
 """
 
+import inspect
+
 import keras
 import numpy as np
 
@@ -68,6 +70,8 @@ class SampleMetrics(keras.callbacks.Callback):
                 raise ValueError(f"Expected `{name}` as a positive integer. Received: {name}={value!r}.")
         if not self.metrics or not all(isinstance(m, keras.metrics.Metric) for m in self.metrics):
             raise ValueError(f"Expected `metrics` as Keras metrics. Received: {metrics!r}.")
+        for metric in self.metrics:
+            _check_takes_samples(metric)
         self.reference, self.n, self.every, self.seed = reference, int(n), int(every), seed
         self.condition, self.batch_size, self.prefix = condition, int(batch_size), prefix
         self.sample_arguments = sample_arguments
@@ -82,6 +86,7 @@ class SampleMetrics(keras.callbacks.Callback):
             for metric in kept:
                 metric.reset_state()
             self._feed_reference(kept)
+        _check_sizes([m for m in self.metrics if isinstance(m, SetMetric)], self.n)
 
     def on_epoch_end(self, epoch, logs=None):
         if self._last is None or (epoch + 1) % self.every == 0:
@@ -128,10 +133,31 @@ class SampleMetrics(keras.callbacks.Callback):
         self._last = state["last"]
 
 
+def _check_sizes(metrics, n):
+    """Refuses before training what could give no figure after it."""
+    for metric in metrics:
+        known = takes(metric, "real") and metric.has_real
+        if n < metric.least or (known and metric._real.count < metric.least):
+            raise ValueError(
+                f"Expected at least {metric.least} samples and real examples for {metric.name}. Received n={n}"
+                + (f" and {metric._real.count} real ones." if known else ".")
+            )
+
+
+def _check_takes_samples(metric):
+    """Refuses a metric of pairs: samples have no counterpart."""
+    if not isinstance(metric, SetMetric):
+        parameters = inspect.signature(metric.update_state).parameters.values()
+        needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        if len(needed) > 1:
+            raise ValueError(
+                f"Expected metrics over sets, or of samples. Received {metric.name}, which needs {needed}: samples "
+                "have no counterpart in the data. Put it into `compile(metrics=[...])`."
+            )
+
+
 def _check_filled(metrics):
-    missing = [m.name for m in metrics if not m.has_real]
-    if missing:
-        raise ValueError(
-            f"Expected a `reference` for {missing}, or real data given by `update_state(real=...)` before. Received "
-            "neither."
-        )
+    if missing := [m.name for m in metrics if not m.has_real]:
+        kept = [m.name for m in metrics if m.name in missing and m.keeps_real]
+        hint = f", or real data given to {kept} by `update_state(real=...)` before" if kept else ""
+        raise ValueError(f"Expected a `reference` for {missing}{hint}. Received none.")

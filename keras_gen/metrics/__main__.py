@@ -90,9 +90,12 @@ def open_set(path, options, extractor):
 
 
 def make_extractor(text, data_range, batch_size):
-    """The extractor that `--extractor` names; a model of one's own sees values 0..255, resized to its own input."""
+    """The extractor that `--extractor` names; a model of one's own sees values 0..255, resized to its own input.
+
+    Without a range it takes its own, that of the arrays of `keras_gen.datasets` (0..16 for "digits").
+    """
     name, _, file = (text or "").partition(":")
-    settings = {"data_range": data_range, "batch_size": batch_size}
+    settings = {"batch_size": batch_size} | ({} if data_range is None else {"data_range": data_range})
     if name == "fid_inception" and file:
         return extractors.FIDInception(file, **settings)
     if name == "inception_v3":
@@ -124,8 +127,12 @@ def report(options):
         ValueError: sets, pictures or arrays that cannot be used, with the file's name.
     """
     extractor = None
+    folders = [path for path in (options.real, options.generated) if path.is_dir()]
+    if options.size and not folders:
+        raise ValueError("Expected a folder of pictures for `--size`. Received: arrays, which are not resized.")
     if not options.features:
-        extractor = make_extractor(options.extractor, tuple(options.data_range), options.batch_size)
+        data_range = options.data_range or ((0.0, 255.0) if folders else None)  # pictures are of 8 bits
+        extractor = make_extractor(options.extractor, data_range and tuple(data_range), options.batch_size)
     sets = {side: open_set(getattr(options, side), options, extractor) for side in ("real", "generated")}
     if options.features and "inception_score" in options.metrics and "logits" not in sets["generated"].names:
         raise ValueError(f"Expected an array `logits` for the inception score. Received: none in {options.generated}.")
@@ -156,18 +163,19 @@ def report(options):
 def _protocol(extractor, options):
     if extractor is None:
         return {"extractor": "none: features are given"}
-    cut = f"each picture to {options.size} x {options.size}, Lanczos; then " if options.size else ""
+    cut = f"pictures of folders to {options.size} x {options.size}, Lanczos; then " if options.size else ""
     return {
         "extractor": extractor.name + (" (published weights)" if extractor.is_reference else ""),
         "resize": cut + next((text for kind, text in RESIZE.items() if isinstance(extractor, kind)), "none"),
-        "data_range": list(options.data_range),
+        "data_range": list(extractor.data_range),
     }
 
 
 def _settings(names, smaller):
     rows = "a sample of 10000 rows where a set has more"
+    whole = " (of a whole set: kid_std is no error of the figure)" if smaller <= SUBSET_SIZE else ""
     texts = {
-        "kid": f"100 subsets of {min(SUBSET_SIZE, smaller)}",
+        "kid": f"100 subsets of {min(SUBSET_SIZE, smaller)}{whole}, {rows}",
         "inception_score": "10 parts, mean and standard deviation",
         "precision_recall": f"k = 3, {rows}",
         "density_coverage": f"k = 5, {rows}",
@@ -208,8 +216,8 @@ def parser():
     made.add_argument("--metrics", nargs="+", default=["fid", "kid"], choices=METRICS, help="default: fid kid")
     made.add_argument("--extractor", help=EXTRACTORS)
     made.add_argument("--features", action="store_true", help="the files hold features, not images")
-    made.add_argument("--data-range", nargs=2, type=float, default=(0.0, 255.0), metavar=("LOW", "HIGH"),
-                      help="of the values of images, default 0 255")  # fmt: skip
+    made.add_argument("--data-range", nargs=2, type=float, metavar=("LOW", "HIGH"),
+                      help="of the values of images, default 0 255; for two arrays and digits 0 16")  # fmt: skip
     made.add_argument("--size", type=_positive, help="bring pictures to this side length first")
     made.add_argument("--batch-size", type=_positive, default=64, help="images at once, default 64")
     made.add_argument("--output", type=Path, metavar="FILE.json", help="write figures and protocol there")
@@ -227,12 +235,14 @@ def main(arguments=None):
     """Run the command; ends the process with status 1 and a message if something is wrong."""
     options = parser().parse_args(arguments)
     try:
+        if options.output is not None and not options.output.parent.is_dir():
+            raise ValueError(f"Expected `--output` in a folder that exists. Received: {options.output}.")
         found = report(options)
+        print(table(found))
         if options.output is not None:
             options.output.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
-    print(table(found))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class EnergyDistance(ReservoirMetric):
     Args:
         extractor: data to features; None: the data are vectors.
         unbiased: as of `energy_distance`.
-        capacity, seed: as of `KernelInceptionDistance`.
+        capacity, sample_seed: as of `KernelInceptionDistance`.
 
     Example:
         >>> import warnings, numpy as np
@@ -74,10 +74,8 @@ class EnergyDistance(ReservoirMetric):
         Szekely and Rizzo 2013, eq. 1.1.
     """
 
-    def __init__(
-        self, extractor=None, *, unbiased=False, capacity=10_000, seed=0, name="energy_distance", dtype=None
-    ):
-        super().__init__(extractor, capacity, seed, name=name, dtype=dtype)
+    def __init__(self, extractor=None, *, unbiased=False, capacity=10_000, sample_seed=0, name="energy_distance"):
+        super().__init__(extractor, capacity, sample_seed, name)
         self.unbiased = unbiased
 
     def compute(self, real, generated):

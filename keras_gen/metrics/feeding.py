@@ -59,10 +59,12 @@ def batches_of(data, batch_size):
     Raises:
         ValueError: arrays that are empty or differ in length, or no such data.
     """
+    if isinstance(data, tuple) and len(data) != 2:
+        raise ValueError(f"Expected a tuple of data as `(x, labels)`. Received one of {len(data)}.")
     if isinstance(data, keras.utils.PyDataset):
         return (_pair(data[i]) for i in range(len(data))), len(data)
     if hasattr(data, "shape") or isinstance(data, (tuple, dict)):
-        x, labels = data if isinstance(data, tuple) and len(data) == 2 else (data, None)
+        x, labels = data if isinstance(data, tuple) else (data, None)
         x = {key: values(array, key) for key, array in x.items()} if isinstance(x, dict) else values(x, "data")
         return _slices(x, None if labels is None else values(labels, "labels"), batch_size)
     if hasattr(data, "__iter__"):
@@ -106,14 +108,7 @@ def _give(metric, x, labels, side, found):
     else:
         key = id(metric.extractor)
         features = found[key] = found[key] if key in found else metric.extractor(x)
-    if isinstance(features, dict):
-        if metric.needs not in features:
-            raise ValueError(
-                f"Expected {metric.needs!r} for {metric.name}. Received what has {sorted(features)}: choose an "
-                "extractor that gives them."
-            )
-        features = features[metric.needs]
-    given = {side: features}
+    given = {side: metric.choose(features)}
     if isinstance(metric, ClasswiseFrechetInceptionDistance):
         given[f"{side}_labels"] = labels
     metric.update_features(**given)

@@ -30,7 +30,7 @@ Reference:
 import keras
 import numpy as np
 
-from keras_gen.metrics.sets import Moments, SetMetric, pair, values
+from keras_gen.metrics.sets import Moments, SetMetric, pair, rows, values
 
 
 def _factor(covariance):
@@ -143,8 +143,8 @@ class FrechetInceptionDistance(SetMetric):
 
     least = 2
 
-    def __init__(self, extractor=None, name="fid", dtype=None):
-        super().__init__(extractor, name=name, dtype=dtype)
+    def __init__(self, extractor=None, name="fid"):
+        super().__init__(extractor, name=name)
 
     def make_summary(self):
         return Moments()
@@ -183,11 +183,11 @@ class _ClassMoments:
 def _labels(labels, n, num_classes, side):
     labels = values(labels, f"{side}_labels")
     labels = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    whole = labels.ndim == 1 and labels.size and np.all(labels == np.floor(labels))
+    whole = labels.ndim == 1 and labels.size and labels.dtype.kind in "fiub" and np.all(labels == np.floor(labels))
     if labels.shape != (n,) or not whole or labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
             f"Expected `{side}_labels` as {n} integers from 0 to {num_classes - 1}. Received shape {labels.shape}"
-            + (f" in [{labels.min()}, {labels.max()}]." if labels.size else ".")
+            + (f" in [{labels.min()}, {labels.max()}]." if labels.size and labels.dtype.kind in "fiub" else ".")
         )
     return labels.astype("int64")
 
@@ -209,7 +209,9 @@ def classwise_frechet_inception_distance(real, real_labels, generated, generated
     Reference:
         Miyato and Koyama 2018, section 5.
     """
-    metric = ClasswiseFrechetInceptionDistance(num_classes or int(np.max(values(real_labels))) + 1)
+    if num_classes is None:
+        num_classes = _labels(real_labels, len(rows(real, "real")), np.inf, "real").max() + 1
+    metric = ClasswiseFrechetInceptionDistance(num_classes)
     metric.update_features(real, generated, real_labels, generated_labels)
     each = metric.each()
     return float(each.mean()), each
@@ -241,18 +243,19 @@ class ClasswiseFrechetInceptionDistance(SetMetric):
 
     least = 2
 
-    def __init__(self, num_classes, extractor=None, name="classwise_fid", dtype=None):
-        if not isinstance(num_classes, int) or num_classes < 1:
+    def __init__(self, num_classes, extractor=None, name="classwise_fid"):
+        if not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
             raise ValueError(f"Expected `num_classes` as an integer of at least 1. Received {num_classes!r}.")
-        self._num_classes = num_classes
-        super().__init__(extractor, name=name, dtype=dtype)
-        self.num_classes = num_classes
+        self._num_classes = int(num_classes)
+        super().__init__(extractor, name=name)
+        self.num_classes = self._num_classes
 
     def make_summary(self):
         return _ClassMoments(self._num_classes)
 
-    def update_state(self, real=None, generated=None, real_labels=None, generated_labels=None):
+    def update_state(self, real=None, generated=None, real_labels=None, generated_labels=None, **unknown):
         """Batches of data with the label of each example, `(batch,)` integers."""
+        self.refuse(unknown)
         self.update_features(self.extract(real), self.extract(generated), real_labels, generated_labels)
 
     def update_features(self, real=None, generated=None, real_labels=None, generated_labels=None):

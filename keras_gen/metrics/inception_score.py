@@ -23,7 +23,7 @@ Reference:
 import keras
 import numpy as np
 
-from keras_gen.metrics.sets import SetMetric, rows
+from keras_gen.metrics.sets import SetMetric, check_count, rows
 
 
 def log_softmax(logits):
@@ -74,15 +74,22 @@ class _Parts:
 
     def scores(self):
         """exp(E_x sum_y p log p - sum_y p(y) log p(y)) of each part."""
+        if not self.counts.all():
+            raise ValueError(
+                f"Expected samples in each of {self.parts} parts. Received {self.counts.tolist()}: a metric that is "
+                "merged from others takes enough in each."
+            )
         marginal = self.marginals / self.counts[:, None]
         log_marginal = np.log(np.maximum(marginal, np.finfo("float64").tiny))
         return np.exp(self.negentropies / self.counts - (marginal * log_marginal).sum(axis=1))
 
 
-def _check(splits, num_samples):
-    for name, value, least in (("splits", splits, 1), ("num_samples", num_samples, splits)):
-        if value is not None and (not isinstance(value, (int, np.integer)) or value < least):
-            raise ValueError(f"Expected `{name}` as an integer of at least {least}. Received {value!r}.")
+def _logits(x, least=1):
+    """`x` as checked logits; probabilities, whose softmax is nearly uniform, are refused."""
+    x = rows(x, "logits", least=least)
+    if x.shape[1] > 1 and x.min() >= 0.0 and np.abs(x.sum(axis=1, dtype="float64") - 1.0).max() < 1e-4:
+        raise ValueError("Expected logits, before the softmax. Received probabilities: take their logarithm.")
+    return x
 
 
 def inception_score(logits, splits=10):
@@ -96,7 +103,7 @@ def inception_score(logits, splits=10):
         Two floats, `(mean, std)`, between 1 and k.
 
     Raises:
-        ValueError: fewer samples than splits, NaN.
+        ValueError: fewer samples than splits, NaN, probabilities instead of logits.
 
     Example:
         >>> import numpy as np
@@ -108,8 +115,7 @@ def inception_score(logits, splits=10):
     Reference:
         Salimans et al. 2016, section 4.
     """
-    _check(splits, None)
-    logits = rows(logits, "logits", least=splits)
+    logits = _logits(logits, check_count("splits", splits))
     parts = _Parts(splits, len(logits))
     parts.update(logits)
     return float(parts.scores().mean()), float(parts.scores().std())
@@ -141,10 +147,10 @@ class InceptionScore(SetMetric):
     needs = "logits"
     sides = ("generated",)
 
-    def __init__(self, extractor=None, *, splits=10, num_samples=None, name="inception_score", dtype=None):
-        _check(splits, num_samples)
-        self._cut = splits, num_samples
-        super().__init__(extractor, name=name, dtype=dtype)
+    def __init__(self, extractor=None, *, splits=10, num_samples=None, name="inception_score"):
+        check_count("splits", splits)
+        self._cut = splits, num_samples if num_samples is None else check_count("num_samples", num_samples, splits)
+        super().__init__(extractor, name=name)
         self.splits, self.num_samples, self.least = splits, num_samples, splits
 
     def make_summary(self):
@@ -152,10 +158,13 @@ class InceptionScore(SetMetric):
 
     def update_features(self, real=None, generated=None):
         """Takes logits `(n, k)`; those of real data are not needed."""
-        count = self._generated.count + (0 if generated is None else len(generated))
+        if generated is None:
+            return
+        generated = _logits(generated)
+        count = self._generated.count + len(generated)
         if self.num_samples is not None and count > self.num_samples:
             raise ValueError(f"Expected `num_samples`={self.num_samples} samples in all. Received {count}.")
-        super().update_features(None if generated is not None else real, generated)
+        super().update_features(None, generated)
 
     def merge_state(self, metrics):
         metrics = list(metrics)

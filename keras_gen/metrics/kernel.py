@@ -24,13 +24,13 @@ Reference:
 import keras
 import numpy as np
 
-from keras_gen.metrics.sets import Reservoir, SetMetric, pair
+from keras_gen.metrics.sets import Reservoir, SetMetric, check_count, pair
 
 _BLOCK = 1024
 
 
 def squared_distances(x, y):
-    """|x_i - y_j|^2, `(n, m)`, float64; differences are taken where the product would cancel."""
+    """|x_i - y_j|^2, `(n, m)`, by one matrix product: to rounding of |x|^2, so centre first; never negative."""
     product = x @ y.T
     product *= -2.0
     product += np.einsum("id,id->i", x, x)[:, None]
@@ -91,8 +91,8 @@ def _kernel(kernel, bandwidth, real, generated):
             f"Expected `kernel` as 'gaussian', 'polynomial' or a function of two matrices. Received {kernel!r}."
         )
     h = median_distance(real, generated) if bandwidth is None else bandwidth
-    bandwidths = [float(b) for b in np.atleast_1d(h)]
-    if not all(b > 0 and np.isfinite(b) for b in bandwidths):
+    bandwidths = np.atleast_1d(h).tolist()
+    if not all(isinstance(b, (int, float)) and b > 0 and np.isfinite(b) for b in bandwidths):
         raise ValueError(f"Expected `bandwidth` as positive numbers. Received {bandwidth!r}.")
     return GaussianKernel(bandwidths)
 
@@ -158,8 +158,8 @@ def kernel_inception_distance(real, generated, subsets=100, subset_size=1000, se
     if subsets is None:
         real, generated = pair(real, generated, least=2)
         return _mmd(real.astype("float64"), generated.astype("float64"), polynomial_kernel), 0.0
-    _check_subsets(subsets, subset_size)
-    real, generated = pair(real, generated, least=subset_size)
+    check_count("subsets", subsets)
+    real, generated = pair(real, generated, least=check_count("subset_size", subset_size, 2))
     return _of_subsets(real, generated, subsets, subset_size, seed)
 
 
@@ -172,33 +172,21 @@ def _of_subsets(real, generated, subsets, size, seed):
     return float(np.mean(found)), float(np.std(found))
 
 
-def _check_subsets(subsets, subset_size):
-    for name, value, least in (("subsets", subsets, 1), ("subset_size", subset_size, 2)):
-        if not isinstance(value, (int, np.integer)) or value < least:
-            raise ValueError(f"Expected `{name}` as an integer of at least {least}. Received {value!r}.")
-
-
-def check_capacity(capacity, least=2):
-    if not isinstance(capacity, (int, np.integer)) or capacity < least:
-        raise ValueError(f"Expected `capacity` as an integer of at least {least} rows. Received {capacity!r}.")
-    return int(capacity)
-
-
 class ReservoirMetric(SetMetric):
     """A metric that needs rows: it keeps at most `capacity` of each side, a uniform sample where there are more."""
 
     least = 2
 
-    def __init__(self, extractor=None, capacity=10_000, seed=0, name=None, dtype=None):
-        self._size = check_capacity(capacity), seed
-        super().__init__(extractor, name=name, dtype=dtype)
-        self.capacity, self.seed = capacity, seed
+    def __init__(self, extractor=None, capacity=10_000, sample_seed=0, name=None):
+        self._size = check_count("capacity", capacity, 2), sample_seed
+        super().__init__(extractor, name=name)
+        self.capacity, self.sample_seed = capacity, sample_seed
 
     def make_summary(self):
         return Reservoir(*self._size)
 
     def get_config(self):
-        return {**super().get_config(), "capacity": self.capacity, "seed": self.seed}
+        return {**super().get_config(), "capacity": self.capacity, "sample_seed": self.sample_seed}
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -207,9 +195,10 @@ class KernelInceptionDistance(ReservoirMetric):
 
     Args:
         extractor: images to features; None: the data are features.
-        subsets, subset_size: 100 subsets of 1000.
+        subsets, subset_size: 100 subsets of 1000; `subsets=None`: all pairs of all rows.
+        seed: of the subsets, default 2020, as of the function.
         capacity: rows kept of each side, default 10,000 (82 MB at d = 2048 in float32); beyond it a uniform sample.
-        seed: of the sample.
+        sample_seed: of that sample.
 
     Example:
         >>> import warnings, numpy as np
@@ -226,19 +215,22 @@ class KernelInceptionDistance(ReservoirMetric):
     """
 
     def __init__(
-        self, extractor=None, *, subsets=100, subset_size=1000, capacity=10_000, seed=0, name="kid", dtype=None
+        self, extractor=None, *, subsets=100, subset_size=1000, seed=2020, capacity=10_000, sample_seed=0, name="kid"
     ):
-        _check_subsets(subsets, subset_size)
-        check_capacity(capacity, subset_size)
-        super().__init__(extractor, capacity, seed, name=name, dtype=dtype)
-        self.subsets, self.subset_size, self.least = subsets, subset_size, subset_size
+        least = 2 if subsets is None else check_count("subset_size", subset_size, 2)
+        super().__init__(extractor, check_count("capacity", capacity, least), sample_seed, name)
+        self.subsets = subsets if subsets is None else check_count("subsets", subsets)
+        self.subset_size, self.seed, self.least = subset_size, seed, least
 
     def compute(self, real, generated):
-        mean, std = kernel_inception_distance(real.rows, generated.rows, self.subsets, self.subset_size)
+        mean, std = kernel_inception_distance(
+            real.rows, generated.rows, self.subsets, self.subset_size, self.seed
+        )
         return {self.name: mean, f"{self.name}_std": std}
 
     def get_config(self):
-        return {**super().get_config(), "subsets": self.subsets, "subset_size": self.subset_size}
+        own = {"subsets": self.subsets, "subset_size": self.subset_size, "seed": self.seed}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -248,7 +240,7 @@ class MaximumMeanDiscrepancy(ReservoirMetric):
     Args:
         extractor: data to features; None: the data are vectors.
         kernel, bandwidth, unbiased: as of the function.
-        capacity, seed: as of `KernelInceptionDistance`.
+        capacity, sample_seed: as of `KernelInceptionDistance`.
 
     Example:
         >>> import warnings, numpy as np
@@ -265,13 +257,14 @@ class MaximumMeanDiscrepancy(ReservoirMetric):
     """
 
     def __init__(
-        self, extractor=None, *, kernel="gaussian", bandwidth=None, unbiased=True, capacity=10_000, seed=0, name="mmd",
-        dtype=None,
+        self, extractor=None, *, kernel="gaussian", bandwidth=None, unbiased=True, capacity=10_000, sample_seed=0,
+        name="mmd",
     ):  # fmt: skip
         two = np.zeros((2, 1))
         _kernel(kernel, bandwidth, two, two)
-        super().__init__(extractor, capacity, seed, name=name, dtype=dtype)
-        self.kernel, self.bandwidth, self.unbiased = kernel, bandwidth, unbiased
+        super().__init__(extractor, capacity, sample_seed, name)
+        self.kernel, self.unbiased = kernel, unbiased
+        self.bandwidth = None if bandwidth is None else np.asarray(bandwidth).tolist()
 
     def compute(self, real, generated):
         return maximum_mean_discrepancy(real.rows, generated.rows, self.kernel, self.bandwidth, self.unbiased)

@@ -25,8 +25,8 @@ Reference:
 import keras
 import numpy as np
 
-from keras_gen.metrics.kernel import ReservoirMetric, check_capacity, squared_distances
-from keras_gen.metrics.sets import pair
+from keras_gen.metrics.kernel import ReservoirMetric, squared_distances
+from keras_gen.metrics.sets import check_count, pair
 
 _BLOCK = 1024
 _ROUNDING = 1e-9  # relative, far above that of float64 and far below distances of different rows
@@ -39,7 +39,9 @@ def _blocks(x):
 def _squared_radii(x, k):
     """Squared distance of each row to its k-th nearest other row; the nearest of all is the row itself."""
     found = [np.partition(squared_distances(block, x), k, axis=1)[:, k] for block in _blocks(x)]
-    return np.concatenate(found) * (1.0 + _ROUNDING) + _ROUNDING**1.5 * np.square(x).sum(axis=1).max()
+    found = np.concatenate(found)
+    reach = np.sqrt(np.square(x).sum(axis=1)) + np.sqrt(found)  # no point of the ball is farther from the origin
+    return found * (1.0 + _ROUNDING) + _ROUNDING**1.5 * reach**2
 
 
 def _balls(points, centres, squared_radii):
@@ -53,15 +55,10 @@ def _balls(points, centres, squared_radii):
 
 
 def _prepare(real, generated, k):
-    check_k(k)
+    check_count("k", k)
     real, generated = (x.astype("float64") for x in pair(real, generated, least=k + 1))
     centre = real.mean(axis=0)
     return real - centre, generated - centre
-
-
-def check_k(k):
-    if not isinstance(k, (int, np.integer)) or k < 1:
-        raise ValueError(f"Expected `k` as an integer of at least 1. Received {k!r}.")
 
 
 def precision_recall(real, generated, k=3):
@@ -122,10 +119,10 @@ def density_coverage(real, generated, k=5):
 
 
 class _Manifold(ReservoirMetric):
-    def __init__(self, extractor, k, capacity, seed, name, dtype):
-        check_k(k)
-        check_capacity(capacity, k + 1)
-        super().__init__(extractor, capacity, seed, name=name, dtype=dtype)
+    def __init__(self, extractor, k, capacity, sample_seed, name):
+        check_count("k", k)
+        check_count("capacity", capacity, k + 1)
+        super().__init__(extractor, capacity, sample_seed, name)
         self.k, self.least = k, k + 1
 
     def get_config(self):
@@ -139,8 +136,8 @@ class PrecisionRecall(_Manifold):
     Args:
         extractor: images to features; None: the data are features.
         k: default 3.
-        capacity, seed: rows kept of each side, default 10,000, and the seed of that sample; published figures have
-            50,000.
+        capacity, sample_seed: rows kept of each side, default 10,000, and the seed of that sample; published figures
+            have 50,000.
 
     Example:
         >>> import warnings, numpy as np
@@ -155,8 +152,8 @@ class PrecisionRecall(_Manifold):
         Kynkaanniemi et al. 2019, arXiv:1904.06991, eq. 2.
     """
 
-    def __init__(self, extractor=None, *, k=3, capacity=10_000, seed=0, name="precision_recall", dtype=None):
-        super().__init__(extractor, k, capacity, seed, name, dtype)
+    def __init__(self, extractor=None, *, k=3, capacity=10_000, sample_seed=0, name="precision_recall"):
+        super().__init__(extractor, k, capacity, sample_seed, name)
 
     def compute(self, real, generated):
         return dict(zip(("precision", "recall"), precision_recall(real.rows, generated.rows, self.k), strict=True))
@@ -169,7 +166,7 @@ class DensityCoverage(_Manifold):
     Args:
         extractor: images to features; None: the data are features.
         k: default 5.
-        capacity, seed: rows kept of each side, default 10,000 as published, and the seed of that sample.
+        capacity, sample_seed: rows kept of each side, default 10,000 as published, and the seed of that sample.
 
     Example:
         >>> import warnings, numpy as np
@@ -184,8 +181,8 @@ class DensityCoverage(_Manifold):
         Naeem et al. 2020, arXiv:2002.09797, eq. 4 and 5.
     """
 
-    def __init__(self, extractor=None, *, k=5, capacity=10_000, seed=0, name="density_coverage", dtype=None):
-        super().__init__(extractor, k, capacity, seed, name, dtype)
+    def __init__(self, extractor=None, *, k=5, capacity=10_000, sample_seed=0, name="density_coverage"):
+        super().__init__(extractor, k, capacity, sample_seed, name)
 
     def compute(self, real, generated):
         return dict(zip(("density", "coverage"), density_coverage(real.rows, generated.rows, self.k), strict=True))

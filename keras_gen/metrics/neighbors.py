@@ -28,7 +28,7 @@ Reference:
 import keras
 import numpy as np
 
-from keras_gen.metrics.sets import Reservoir, SetMetric, rows, values, warn
+from keras_gen.metrics.sets import Reservoir, SetMetric, check_count, rows, values, warn
 
 _BLOCK = 2**21  # numbers held at once in an array: 16 MB
 _SPARE = 4  # candidates of a block beyond k, whose distances are computed again
@@ -57,7 +57,7 @@ def nearest_neighbors(queries, data, k=1):
         ([[0.0, 1.0]], [[2, 1]])
     """
     queries = _flat(queries, "queries")
-    data = _flat(data, "data", queries.shape[1], _check_k(k))
+    data = _flat(data, "data", queries.shape[1], check_count("k", k))
     nearest = _Nearest(k)
     nearest.update(queries, data)
     return nearest.distances, nearest.indices
@@ -171,7 +171,7 @@ class NearestNeighbors(SetMetric):
     keeps_real = False  # `keras_gen.callbacks.SampleMetrics` then streams them again for other samples
 
     def __init__(self, extractor=None, k=1, name="nearest_neighbors"):
-        self.k = _check_k(k)
+        self.k = check_count("k", k)
         super().__init__(extractor, name=name)
         self._real = _Nearest(self.k)
 
@@ -305,9 +305,3 @@ def _flat(x, name, width=None, least=1):
     """`x` as a checked matrix with a row for each example."""
     x = values(x, name)
     return rows(x.reshape(len(x), -1) if x.ndim > 2 and len(x) else x, name, width, least)
-
-
-def _check_k(k):
-    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
-        raise ValueError(f"Expected `k` as a positive integer. Received: k={k!r}.")
-    return int(k)

@@ -41,13 +41,14 @@ def values(x, name="x"):
     if x is None:
         raise ValueError(f"Expected `{name}` as an array. Received None.")
     try:
-        return np.asarray(keras.ops.convert_to_numpy(x))
+        x = np.asarray(keras.ops.convert_to_numpy(x))
     except Exception as error:
         raise ValueError(
             f"Expected `{name}` as an array of numbers that are known. Received {type(x).__name__}. Metrics over whole "
             "sets cannot stand inside a compiled step: call `update_state` between steps, or use "
             "`keras_gen.callbacks.SampleMetrics` in `fit`."
         ) from error
+    return x.astype("float32") if x.dtype.name == "bfloat16" else x
 
 
 def rows(x, name="features", width=None, least=1):
@@ -56,7 +57,7 @@ def rows(x, name="features", width=None, least=1):
     if x.ndim != 2 or x.dtype.kind not in "fiub" or not x.shape[1]:
         raise ValueError(
             f"Expected `{name}` as numbers of shape (n, d), a row for each example. Received shape {x.shape} and dtype "
-            f"{x.dtype}."
+            f"{x.dtype}." + " Images need a metric with an `extractor`." * (x.ndim == 4)
         )
     if width is not None and x.shape[1] != width:
         raise ValueError(f"Expected `{name}` with {width} columns, as before. Received shape {x.shape}.")
@@ -66,6 +67,13 @@ def rows(x, name="features", width=None, least=1):
         bad = int((~np.isfinite(x)).any(axis=1).sum())
         raise ValueError(f"Expected finite `{name}`. Received NaN or infinity in {bad} of {len(x)} rows.")
     return x if x.dtype in (np.float32, np.float64) else x.astype("float64")
+
+
+def check_count(name, value, least=1):
+    """`value` as an int of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"Expected `{name}` as an integer of at least {least}. Received {value!r}.")
+    return int(value)
 
 
 def pair(real, generated, least=1):
@@ -173,8 +181,8 @@ class SetMetric(keras.metrics.Metric):
     keeps_real = True  # or whether the real data must be seen again for each generated set
     least = 1
 
-    def __init__(self, extractor=None, name=None, dtype=None):
-        super().__init__(name=name, dtype=dtype)
+    def __init__(self, extractor=None, name=None):
+        super().__init__(name=name)
         if extractor is not None and not callable(extractor):
             raise ValueError(
                 f"Expected `extractor` as a callable, images to features, or None. Received {extractor!r}. Ready ones "
@@ -191,16 +199,35 @@ class SetMetric(keras.metrics.Metric):
         """The figure of two summaries."""
         raise NotImplementedError
 
-    def update_state(self, real=None, generated=None):
+    def update_state(self, real=None, generated=None, **unknown):
         """Takes a batch of data of either side, or of both; their sizes need not agree."""
-        self.update_features(self.extract(real), self.extract(generated))
+        self.refuse(unknown)
+        given = {"real": real, "generated": generated}
+        self.update_features(**{side: self.extract(x) if side in self.sides else None for side, x in given.items()})
+
+    def refuse(self, unknown):
+        """`compile(metrics=...)` passes sample weights, which whole sets do not have."""
+        if unknown:
+            raise ValueError(
+                f"Expected `real` and `generated` data. Received also {sorted(unknown)}. {self.name} is of whole sets "
+                "and takes no weights: it does not belong into `compile(metrics=...)`; use "
+                "`keras_gen.callbacks.SampleMetrics` in `fit`."
+            )
 
     def extract(self, data):
         """The features of a batch of data; None gives None."""
-        if data is None or self.extractor is None:
-            return data
-        found = self.extractor(data)
-        return found[self.needs] if isinstance(found, dict) else found
+        return data if data is None or self.extractor is None else self.choose(self.extractor(data))
+
+    def choose(self, found):
+        """Of what an extractor gave that which this metric needs: features or logits."""
+        if not isinstance(found, dict):
+            return found
+        if self.needs not in found:
+            raise ValueError(
+                f"Expected {self.needs!r} for {self.name}. Received what has {sorted(found)}: choose an extractor that "
+                "gives them."
+            )
+        return found[self.needs]
 
     def update_features(self, real=None, generated=None):
         """Takes features that are extracted already, `(n, d)`."""
@@ -232,7 +259,8 @@ class SetMetric(keras.metrics.Metric):
         if count < COMPARABLE:
             warn(f"{self.name} of {count} samples is not comparable with published figures, of {COMPARABLE} and more.")
         if self.extractor is not None and not getattr(self.extractor, "is_reference", False):
-            name = getattr(self.extractor, "name", type(self.extractor).__name__)
+            kind = getattr(self.extractor, "__name__", type(self.extractor).__name__)
+            name = getattr(self.extractor, "name", kind)
             warn(f"{self.name}: the extractor {name} is not the Inception of published figures.")
 
     @property

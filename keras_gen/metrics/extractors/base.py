@@ -18,6 +18,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen.metrics.pairs import check_data_range
+from keras_gen.metrics.sets import values
+
 ROUNDING = 1e-5  # of the range: values that rounding puts beyond it are within
 
 
@@ -36,7 +39,7 @@ def checked_images(images, data_range, channels, sides=None):
     Raises:
         ValueError: If rank, channels, size, number or values of the images are not what they should be.
     """
-    x, (low, high) = np.asarray(ops.convert_to_numpy(images)), data_range
+    x, (low, high) = values(images, "images"), data_range
     if x.ndim != 4 or 0 in x.shape or (channels is not None and x.shape[-1] not in channels):
         wanted = "channels" if channels is None else " or ".join(str(c) for c in channels)
         hint = " Grey images need `repeat_grey=True`." if x.shape[-1:] == (1,) and channels == (3,) else ""
@@ -52,13 +55,13 @@ def checked_images(images, data_range, channels, sides=None):
     slack = ROUNDING * (high - low)
     if not (low - slack <= least and most <= high + slack):  # also where a value is NaN
         raise ValueError(
-            f"Expected values from {low} to {high}. Received {least:.6g} to {most:.6g}. Give the range of your images "
-            "as `data_range=(low, high)`, or clip them."
+            f"Expected values from {low:g} to {high:g}. Received {least:.6g} to {most:.6g}. Give the range of your "
+            "images as `data_range=(low, high)`, or clip them: `extractors.EightBits(extractor)` does, for samples."
         )
     if low == 0 and high > 1 and 0 < most <= 1:
         raise ValueError(
-            f"Expected values from {low} to {high}. Received none above {most:.6g}, so these seem to lie in 0..1. Use "
-            "`data_range=(0, 1)`, or multiply them."
+            f"Expected values from {low:g} to {high:g}. Received none above {most:.6g}, so these seem to lie in 0..1. "
+            "Use `data_range=(0, 1)`, or multiply them."
         )
     return x
 
@@ -85,20 +88,18 @@ class Extractor:
         name: What reports call it.
         channels: Numbers of channels that it takes, a tuple; `None`: any.
         sides: `(height, width)` that it takes; `None`: any.
-        data_range: `(low, high)`, what the least and the greatest value of the images stand for; default (0, 255).
+        data_range: `(low, high)`, what the least and the greatest value of the images stand for, or a number R for
+            (0, R); default (0, 255).
         batch_size: Images in a batch; default 32.
     """
 
     is_reference = False
 
     def __init__(self, network, name, channels=None, sides=None, data_range=(0, 255), batch_size=32):
-        low, high = data_range
-        if not low < high:
-            raise ValueError(f"Expected `data_range` as (low, high) with low < high. Received {data_range}.")
         if int(batch_size) != batch_size or batch_size < 1:
             raise ValueError(f"Expected `batch_size` as an integer from 1 on. Received {batch_size}.")
         self.name, self.network, self.batch_size = name, network, int(batch_size)
-        self.data_range = (low, high)
+        self.data_range = check_data_range(data_range)
         self.channels, self.sides = channels, sides
         self._pipeline = Pipeline(self._prepare, network)
 
@@ -140,3 +141,45 @@ class Extractor:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class EightBits:
+    """An extractor that sees samples as the pictures that they would be saved as: clipped, and rounded to 256 levels.
+
+    Published figures are of pictures of 8 bits; models sample real numbers, some beyond the range.
+
+    Args:
+        extractor: An `Extractor`, whose `data_range` and `is_reference` are kept.
+
+    Raises:
+        ValueError: If it is another object.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras_gen.metrics.extractors import EightBits, SmallClassifier
+        >>> extractor = EightBits(SmallClassifier("digits", data_range=(0, 1)))
+        >>> extractor(np.full((1, 8, 8, 1), 1.7))["features"].shape
+        (1, 64)
+    """
+
+    def __init__(self, extractor):
+        if not isinstance(extractor, Extractor):
+            raise ValueError(f"Expected `extractor` as an `Extractor`. Received {type(extractor).__name__}.")
+        self.extractor, self.name = extractor, f"{extractor.name}, 8 bits"
+        self.is_reference, self.data_range = extractor.is_reference, extractor.data_range
+        self.channels = extractor.channels
+
+    def __call__(self, images):
+        """As of the extractor; values that are not finite are refused."""
+        low, high = self.data_range
+        x = np.asarray(ops.convert_to_numpy(images)).astype("float32")
+        levels = np.rint(255.0 * np.clip((x - low) / (high - low), 0.0, 1.0))
+        return self.extractor((low + (high - low) / 255.0 * levels).astype("float32"))
+
+    def get_config(self):
+        return {"extractor": keras.saving.serialize_keras_object(self.extractor)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config["extractor"]))
