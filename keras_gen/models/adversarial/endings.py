@@ -17,8 +17,8 @@ def _last_activation(layer):
     if isinstance(layer, keras.Model):
         layers = [inner for inner in layer.layers if not isinstance(inner, _KEEP_VALUES)]
         return _last_activation(layers[-1]) if layers else None
-    if isinstance(layer, keras.layers.Wrapper):
-        return _last_activation(layer.layer)
+    if isinstance(inner := getattr(layer, "layer", None), keras.layers.Layer):
+        return _last_activation(inner)
     if isinstance(layer, keras.layers.Softmax):
         return keras.activations.softmax
     if type(layer).__module__.startswith("keras."):

@@ -190,8 +190,11 @@ class GAN(GenerativeModel):
         return {"loss": loss, **terms}
 
     def _penalty(self, i, penalty, real, fake, condition, like):
-        """Its weight times its value; a lazy one is zero but in each `every`-th step, `every` times as large then."""
-        weight = penalty.weight(self.optimizer.iterations) if callable(penalty.weight) else penalty.weight
+        """Its weight times its value; a lazy one is zero but in each `every`-th step, `every` times as large then.
+
+        Not the first but the last of each `every`: of K steps the last is the one whose terms are logged.
+        """
+        weight = penalty.weight(self._step // self.discriminator_steps) if callable(penalty.weight) else penalty.weight
         weight = ops.cast(weight, like.dtype) * penalty.every
 
         def value():
@@ -199,7 +202,7 @@ class GAN(GenerativeModel):
 
         if penalty.every == 1:
             return value()
-        return backend.when(self._step % penalty.every == 0, value, ops.zeros_like(like))
+        return backend.when(self._step % penalty.every == penalty.every - 1, value, ops.zeros_like(like))
 
     def generator_terms(self, batch):
         """Dict of the generator's loss, `(batch,)`."""
@@ -225,10 +228,11 @@ class GAN(GenerativeModel):
             for v in player_variables("discriminator", self.players["discriminator"]):
                 v.assign(ops.clip(v.value, -self.clip, self.clip))
 
-    def update_averages(self):
-        """The average generator follows the generator by one step."""
+    def update_averages(self, step=None):
+        """The average generator follows the generator by one step, number `step`: default that of the optimizer."""
         if self.average_generator is not None:
-            update_average(self.average_generator, self.generator, self.average, self.optimizer.iterations)
+            step = self.optimizer.iterations if step is None else step
+            update_average(self.average_generator, self.generator, self.average, step)
 
     def objective(self, x, condition=None, training=False):
         """Losses of both players as they are, for `evaluate`: `loss` is the discriminator's, without penalties."""
@@ -279,7 +283,7 @@ class GAN(GenerativeModel):
         return self._in_batches(run, {"keys": keys, "condition": condition}, extra, batch_size, verbose)
 
     def project(
-        self, x, condition=None, *, steps=300, distance=None, learning_rate=0.1, starts=16, seed=0, batch_size=None,
+        self, x, condition=None, *, steps=300, distance=None, learning_rate=0.1, starts=64, seed=0, batch_size=None,
         verbose="auto",
     ):  # fmt: skip
         """Latents whose images are nearest to given ones: z* = argmin_z d(G(z), x), and G(z*). See `projection`.
@@ -291,7 +295,7 @@ class GAN(GenerativeModel):
             distance: function d of two tensors `(batch, *event_shape)` to `(batch,)`; default the mean square of the
                 difference. Features of a network make it a perceptual one.
             learning_rate: of the first step, default 0.1; latents are of unit size.
-            starts: draws among which the descent begins at the nearest, default 16.
+            starts: draws among which the descent begins at the nearest, default 64: it finds the nearest minimum, not the least.
             seed: of the draws.
             batch_size, verbose: as in `sample`.
 

@@ -3,8 +3,8 @@
 For x the latent is z* = argmin_z d(G(z), x), d a distance an example. The descent begins at the nearest of some draws
 z ~ p(z), and takes T steps of Adam, each example on its own, with rates that fall from r to 0,
 
-    g = dd/dz,   m <- b1 m + (1 - b1) g,   v <- b2 v + (1 - b2) g^2,
-    z <- z - r_t m' / (sqrt v' + e),       r_t = r (1 + cos(pi t / T)) / 2,   m' = m / (1 - b1^t),   v' = v / (1 - b2^t),
+    g = dd/dz,    m <- b1 m + (1 - b1) g,    v <- b2 v + (1 - b2) g^2,    z <- z - r_t m' / (sqrt v' + e),
+    r_t = r (1 + cos(pi t / T)) / 2,    m' = m / (1 - b1^t),    v' = v / (1 - b2^t),
 
 and gives the nearest z on its way. What G cannot make is given what is nearest to it in the sense of d; the latent of
 an unusual image can lie where p(z) is small.
