@@ -12,17 +12,22 @@ import numpy as np
 
 from keras_gen import layers
 from keras_gen.datasets import digits
-from keras_gen.distributions import Normal
+from keras_gen.distributions import Mixture, Normal
+from keras_gen.losses import R1
 from keras_gen.models import (
     DCGAN,
     GAN,
     IWAE,
+    LAPGAN,
     LSGAN,
     PCA,
     VAE,
+    VAEGAN,
     WGAN,
     WGANGP,
+    AdversarialAutoencoder,
     Autoencoder,
+    BiGAN,
     ConditionalGAN,
     ConditionalVAE,
     DenoisingAutoencoder,
@@ -37,6 +42,7 @@ from keras_gen.networks import (
     DCGANGenerator,
     DenseDiscriminator,
     DenseGenerator,
+    DetailGenerator,
 )
 
 LATENT_DIM = 3
@@ -235,9 +241,34 @@ def _pair(model, event_shape=(8, 8, 1), **fixed):
             "generator": DenseGenerator(event_shape, (16,), "sigmoid"),
             "discriminator": DenseDiscriminator((16,)),
         }
-        return model(event_shape, **{"latent_dim": LATENT_DIM, **networks, **fixed, **kwargs})
+        size = "noise_dim" if model is InfoGAN else "latent_dim"
+        return model(event_shape, **{size: LATENT_DIM, **networks, **fixed, **kwargs})
 
     return make
+
+
+def _encoding(model, **fixed):
+    return lambda **kwargs: _pair(model, **fixed)(encoder=MLP((16,), activation="tanh"), **kwargs)
+
+
+def _mixture_of_two():
+    means = np.array([[-2.0] * LATENT_DIM, [2.0] * LATENT_DIM], "float32")
+    return Mixture(np.zeros(2, "float32"), Normal(means, 0.5, event_shape=(2, LATENT_DIM)))
+
+
+def _adversarial_autoencoder(**kwargs):
+    networks = {"encoder": MLP((16,), activation="tanh"), "decoder": MLP((16,), activation="tanh")}
+    networks["discriminator"] = DenseDiscriminator((16,))
+    return AdversarialAutoencoder((8, 8, 1), LATENT_DIM, prior=_mixture_of_two(), **networks, **kwargs)
+
+
+def _lapgan(**kwargs):
+    """One level of detail above images of 4 x 4."""
+    shape, seed = (8, 8, 1), kwargs.get("seed", 0)
+    pair = {"generator": DetailGenerator(shape, (4,), 3), "discriminator": DenseDiscriminator((16,))}
+    detail = GAN(shape, 64, **pair, condition_shape=shape, seed=seed, name="level_0", penalties=R1(1.0, every=2))
+    coarsest = _pair(GAN, (4, 4, 1))(seed=seed + 1, name="level_1")
+    return LAPGAN(shape, levels=1, gans=[detail, coarsest])
 
 
 def _dcgan(**kwargs):
@@ -261,6 +292,10 @@ ADVERSARIAL = {
         _pair(ConditionalGAN, condition="auxiliary", num_classes=10, class_probabilities=[0.1] * 10), images
     ),
     "infogan": Case(_pair(InfoGAN, categorical=(4, 2), continuous=2), small_images),
+    "bigan": Case(_encoding(BiGAN, penalties=R1(0.1)), small_images),
+    "vae_gan": Case(_encoding(VAEGAN), small_images),
+    "adversarial_autoencoder": Case(_adversarial_autoencoder, small_images),
+    "lapgan": Case(_lapgan, small_images),
 }
 
 MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM}

@@ -1,6 +1,20 @@
 """Generative models under one contract."""
 
-from keras_gen.models.adversarial import DCGAN, GAN, LSGAN, WGAN, WGANGP, ConditionalGAN, InfoGAN
+from keras_gen.models.adversarial import (
+    DCGAN,
+    GAN,
+    LAPGAN,
+    LSGAN,
+    VAEGAN,
+    WGAN,
+    WGANGP,
+    AdversarialAutoencoder,
+    BiGAN,
+    ConditionalGAN,
+    InfoGAN,
+    ProgressiveGAN,
+    StyleGAN,
+)
 from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
@@ -10,8 +24,10 @@ from keras_gen.models.pca import PCA, ProbabilisticPCA
 from keras_gen.models.vae import VAE, ConditionalVAE
 
 __all__ = [
+    "AdversarialAutoencoder",
     "Autoencoder",
     "Batch",
+    "BiGAN",
     "ConditionalGAN",
     "ConditionalVAE",
     "DCGAN",
@@ -22,10 +38,14 @@ __all__ = [
     "GenerativeModel",
     "IWAE",
     "InfoGAN",
+    "LAPGAN",
     "LSGAN",
     "PCA",
     "ProbabilisticPCA",
+    "ProgressiveGAN",
+    "StyleGAN",
     "VAE",
+    "VAEGAN",
     "WGAN",
     "WGANGP",
     "check_archive",

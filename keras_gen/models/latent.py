@@ -14,21 +14,8 @@ from keras_gen.models import inputs
 from keras_gen.models.base import GenerativeModel
 
 
-class LatentModel(GenerativeModel):
-    """A model with a latent space of shape `(latent_dim,)`. Abstract: a family writes `code` and `decoded`.
-
-    Args:
-        event_shape: shape of one example.
-        latent_dim: dimension of z, a positive int.
-        **kwargs: as in `GenerativeModel`.
-
-    Raises:
-        ValueError: `latent_dim` is no positive int.
-    """
-
-    def __init__(self, event_shape, latent_dim, **kwargs):
-        super().__init__(event_shape, **kwargs)
-        self.latent_dim = inputs.check_count(latent_dim, "latent_dim")
+class Coding:
+    """Mixin of a model with a latent space of shape `(latent_dim,)`: a family writes `code` and `decoded`."""
 
     def code(self, x, condition=None):
         """The code of x as a tensor `(batch, latent_dim)`."""
@@ -106,6 +93,23 @@ class LatentModel(GenerativeModel):
             condition = np.repeat(inputs.to_numpy(condition, "condition"), steps, axis=0)
         x = self.decode(line.reshape(-1, self.latent_dim), condition, batch_size=batch_size, verbose=verbose)
         return x.reshape(len(ends[0]), steps, *self.event_shape)
+
+
+class LatentModel(Coding, GenerativeModel):
+    """A model with a latent space of shape `(latent_dim,)`. Abstract: a family writes `code` and `decoded`.
+
+    Args:
+        event_shape: shape of one example.
+        latent_dim: dimension of z, a positive int.
+        **kwargs: as in `GenerativeModel`.
+
+    Raises:
+        ValueError: `latent_dim` is no positive int.
+    """
+
+    def __init__(self, event_shape, latent_dim, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        self.latent_dim = inputs.check_count(latent_dim, "latent_dim")
 
     def get_config(self):
         return {**super().get_config(), "latent_dim": self.latent_dim}

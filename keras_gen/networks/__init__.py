@@ -11,7 +11,10 @@ from keras_gen.networks.dcgan import (
     default_generator,
 )
 from keras_gen.networks.default import default_decoder, default_encoder
+from keras_gen.networks.detail import DetailGenerator
+from keras_gen.networks.growing import GrowingDiscriminator, GrowingGenerator
 from keras_gen.networks.mlp import MLP
+from keras_gen.networks.style import MappingNetwork, StyleDiscriminator, StyleGenerator, StyleSynthesis
 
 __all__ = [
     "ConvDecoder",
@@ -20,8 +23,15 @@ __all__ = [
     "DCGANGenerator",
     "DenseDiscriminator",
     "DenseGenerator",
+    "DetailGenerator",
+    "GrowingDiscriminator",
+    "GrowingGenerator",
     "MLP",
+    "MappingNetwork",
     "Network",
+    "StyleDiscriminator",
+    "StyleGenerator",
+    "StyleSynthesis",
     "default_decoder",
     "default_discriminator",
     "default_encoder",

@@ -1,8 +1,28 @@
 """Adversarial models."""
 
+from keras_gen.models.adversarial.adversarial_autoencoder import AdversarialAutoencoder
+from keras_gen.models.adversarial.bigan import BiGAN
 from keras_gen.models.adversarial.conditional import ConditionalGAN
 from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.adversarial.infogan import InfoGAN
+from keras_gen.models.adversarial.lapgan import LAPGAN
+from keras_gen.models.adversarial.progressive_gan import ProgressiveGAN
 from keras_gen.models.adversarial.recipes import DCGAN, LSGAN, WGAN, WGANGP
+from keras_gen.models.adversarial.style_gan import StyleGAN
+from keras_gen.models.adversarial.vae_gan import VAEGAN
 
-__all__ = ["ConditionalGAN", "DCGAN", "GAN", "InfoGAN", "LSGAN", "WGAN", "WGANGP"]
+__all__ = [
+    "AdversarialAutoencoder",
+    "BiGAN",
+    "ConditionalGAN",
+    "DCGAN",
+    "GAN",
+    "InfoGAN",
+    "LAPGAN",
+    "LSGAN",
+    "ProgressiveGAN",
+    "StyleGAN",
+    "VAEGAN",
+    "WGAN",
+    "WGANGP",
+]

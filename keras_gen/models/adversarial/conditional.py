@@ -161,7 +161,7 @@ def _check_kind(condition, num_classes, condition_shape):
     if num_classes == 1:
         raise ValueError("Expected `num_classes` of 2 at least. Received: one class only. Use `GAN` for such data.")
     if condition == "auxiliary" and num_classes is None:
-        raise ValueError("Expected `num_classes` with condition='auxiliary': only labels are classified. Received none.")
+        raise ValueError("Expected `num_classes` with condition='auxiliary', which classifies labels. Received none.")
 
 
 def _check_weight(weight):
@@ -189,6 +189,6 @@ def _check_penalties(penalties):
     of_data = (losses.R1, losses.DRAGAN)
     if any(not isinstance(p, of_data) or isinstance(p, losses.R2) for p in penalties):
         raise ValueError(
-            "Expected penalties of data alone, `R1` or `DRAGAN`, with `class_probabilities`: fakes have labels of their "
-            f"own. Received: {[type(p).__name__ for p in penalties]}. Leave out `class_probabilities` with the others."
+            "Expected penalties of data alone, `R1` or `DRAGAN`, with `class_probabilities`: fakes have labels of "
+            f"their own. Received: {[type(p).__name__ for p in penalties]}. Leave out `class_probabilities` otherwise."
         )

@@ -1,6 +1,6 @@
 """InfoGAN: a GAN that keeps a part of its input recoverable from what it makes.
 
-The generator's input is noise z ~ N(0, I) and a code c ~ p(c), y = G(z, c); c holds labels and numbers,
+The generator's input is noise e ~ N(0, I) and a code c ~ p(c), y = G(z) with z = (e, c); c holds labels and numbers,
 
     c = (one-hot k_1, ..., one-hot k_C, u_1, ..., u_m),      k_i uniform on its K_i values,    u_j ~ U(-1, 1).
 
@@ -15,7 +15,7 @@ and q by reading it (Chen et al. 2016, eq. 6):
     discriminator, q:    E d(D(x), D(y)) - weight L            generator:    E g(D(x), D(y)) - weight L
 
 The bound of the labels never exceeds its part of H(c). That of the numbers has no ceiling, since y is a function of
-(z, c) and may tell u without error: scales of q are kept above `smallest_scale`, and the weight of the numbers is apart.
+z and may tell u without error: scales of q are kept above `smallest_scale`, and the weight of the numbers is apart.
 
 Reference:
     X. Chen et al., "InfoGAN: interpretable representation learning by information maximizing generative adversarial
@@ -32,15 +32,16 @@ from keras_gen import random
 from keras_gen.layers.shapes import as_shape
 from keras_gen.models import inputs
 from keras_gen.models.adversarial.features import FeatureGAN
+from keras_gen.models.adversarial.gan import truncated
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class InfoGAN(FeatureGAN):
-    """A GAN with a code of labels and numbers that can be read off its samples. Its generator takes `[z, c]`.
+    """A GAN with a code of labels and numbers that can be read off its samples. Its latents are z = (e, c).
 
     Args:
         event_shape: shape of one example.
-        latent_dim: dimension of the noise z, default 62, the paper's for MNIST.
+        noise_dim: dimension of the noise e, default 62, the paper's for MNIST.
         categorical: number of values of each label of the code, default (10,); () for none.
         continuous: number m of its numbers, default 2; 0 for none.
         information_weight: weight of L's part of the labels, default 1, the paper's.
@@ -56,7 +57,7 @@ class InfoGAN(FeatureGAN):
     Example:
         >>> import numpy as np
         >>> from keras_gen.models import InfoGAN
-        >>> model = InfoGAN((2,), latent_dim=2, categorical=(3,), continuous=1, seed=0)
+        >>> model = InfoGAN((2,), noise_dim=2, categorical=(3,), continuous=1, seed=0)
         >>> model.compile("adam")
         >>> history = model.fit(np.ones((32, 2)), verbose=0)
         >>> code = model.make_code(4, labels=[2], numbers=[0.5])
@@ -68,7 +69,7 @@ class InfoGAN(FeatureGAN):
     """
 
     def __init__(
-        self, event_shape, latent_dim=62, *, categorical=(10,), continuous=2, information_weight=1.0,
+        self, event_shape, noise_dim=62, *, categorical=(10,), continuous=2, information_weight=1.0,
         continuous_weight=0.1, smallest_scale=0.05, **kwargs,
     ):  # fmt: skip
         refused = sorted({"num_classes", "condition_shape"} & set(kwargs))
@@ -78,7 +79,8 @@ class InfoGAN(FeatureGAN):
         weights = {"information_weight": information_weight, "continuous_weight": continuous_weight}
         for name, value in {**weights, "smallest_scale": smallest_scale}.items():
             setattr(self, name, _positive(value, name))
-        super().__init__(event_shape, latent_dim, **kwargs)
+        self.noise_dim = inputs.check_count(noise_dim, "noise_dim")
+        super().__init__(event_shape, self.noise_dim + self.code_dim, **kwargs)
         outputs = sum(self.categorical) + 2 * self.continuous
         self.recognition = keras.layers.Dense(outputs, dtype=self.dtype_policy, name="recognition")
 
@@ -99,9 +101,9 @@ class InfoGAN(FeatureGAN):
     # The code.
 
     def draw(self, n, noise=None):
-        """(z, c), `(n, latent_dim + code_dim)`."""
+        """z = (e, c), `(n, latent_dim)`."""
         noise = noise or self.noise
-        parts = [super().draw(n, noise)]
+        parts = [ops.cast(noise.normal((n, self.noise_dim), dtype="float32"), self.real_dtype)]
         parts += [ops.one_hot(noise.integers((n,), 0, k), k, dtype=self.real_dtype) for k in self.categorical]
         if self.continuous:
             u = noise.uniform((n, self.continuous), -1.0, 1.0, dtype="float32")
@@ -134,7 +136,7 @@ class InfoGAN(FeatureGAN):
         return found, numbers, correct
 
     def extra_terms(self, z, condition, features, real_condition=None, real_features=None):
-        labels, numbers, correct = self.information(z[:, self.latent_dim :], features)
+        labels, numbers, correct = self.information(z[:, self.noise_dim :], features)
         loss = -self.information_weight * labels - self.continuous_weight * numbers
         return {"loss": loss, "information": labels + numbers, "code_accuracy": correct}
 
@@ -149,13 +151,15 @@ class InfoGAN(FeatureGAN):
             parts.append(ops.cast(random.uniform(key_u, (self.continuous,), -1.0, 1.0), self.real_dtype))
         return ops.concatenate(parts, axis=-1)
 
-    def generate(self, keys, condition=None, temperature=1.0):
-        return self._made(keys, self.codes(random.split(keys, 2)[1]), temperature)
+    def latents(self, keys, temperature=1.0, truncation=None):
+        """z = (e, c) of the random `keys`; temperature and truncation are of the noise: `(n, latent_dim)`."""
+        return self._latents(keys, self.codes(random.split(keys, 2)[1]), temperature, truncation)
 
-    def _made(self, keys, code, temperature=1.0):
-        """Samples of given codes `(n, code_dim)`, their noise from the keys."""
-        z = temperature * random.normal(random.split(keys, 2)[0], (self.latent_dim,))
-        return self.decoded(ops.concatenate([ops.cast(part, self.real_dtype) for part in (z, code)], axis=-1))
+    def _latents(self, keys, code, temperature=1.0, truncation=None):
+        """The same with given codes."""
+        e = random.normal(random.split(keys, 2)[0], (self.noise_dim,))
+        e = temperature * (e if truncation is None else truncated(e, truncation))
+        return ops.concatenate([ops.cast(part, self.real_dtype) for part in (e, code)], axis=-1)
 
     def make_code(self, n, labels=None, numbers=None):
         """n codes as numpy `(n, code_dim)`.
@@ -182,7 +186,7 @@ class InfoGAN(FeatureGAN):
         Args:
             code: `(n, code_dim)`, as `make_code` gives.
             seed, batch_size, verbose: as of `sample`.
-            noise: `(n,)` integers >= 0: sample i has the noise z of sample `noise[i]` of `sample`. Default 0, ..., n - 1.
+            noise: `(n,)` integers >= 0: sample i has the noise e of sample `noise[i]` of `sample`. Default 0, 1, ....
 
         Raises:
             ValueError: a code of another shape.
@@ -191,7 +195,7 @@ class InfoGAN(FeatureGAN):
         inputs.check_shape(code.shape, (self.code_dim,), "code")
         rows = np.arange(len(code)) if noise is None else np.asarray(noise)
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), int(rows.max()) + 1))[rows]
-        run = self._compiled("sample_code", lambda keys, code: self._made(keys, code))
+        run = self._compiled("sample_code", lambda keys, code: self.decoded(self._latents(keys, code)))
         return self._in_batches(run, {"keys": keys, "code": code}, {}, batch_size, verbose)
 
     def traverse(self, rows, *, label=None, number=None, steps=8, span=(-2.0, 2.0), seed=None):
@@ -230,7 +234,8 @@ class InfoGAN(FeatureGAN):
 
     def get_config(self):
         own = ("categorical", "continuous", "information_weight", "continuous_weight", "smallest_scale")
-        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+        config = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
+        return {**config, "noise_dim": self.noise_dim, **{name: getattr(self, name) for name in own}}
 
 
 def _check_code(categorical, continuous):
