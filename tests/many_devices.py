@@ -16,11 +16,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_gen import backend
+from keras_gen import backend, losses
 from keras_gen.datasets import digits
+from keras_gen.layers import DifferentiableAugmentation
 from keras_gen.metrics import PeakSignalToNoiseRatio
-from keras_gen.models import IWAE, VAE, ConditionalVAE
-from keras_gen.networks import MLP
+from keras_gen.models import GAN, IWAE, VAE, ConditionalVAE
+from keras_gen.networks import MLP, DCGANGenerator
 from tests.wgan_gp import WGANGP
 
 BATCH = 40
@@ -68,7 +69,20 @@ def wgan_gp(n):
     return model, (images(n)[0], None, None)
 
 
-MODELS = {"vae": vae, "conditional_vae": conditional_vae, "iwae": iwae, "wgan_gp": wgan_gp}
+def gan(n):
+    """Means and deviations over the batch in loss and penalty, a lazy penalty, augmentation, an average, labels."""
+    generator = DCGANGenerator((8, 8, 1), (4,), normalization="synchronized_batch", kernel_initializer="glorot_uniform")
+    discriminator = MLP((16,), "leaky_relu", output_units=1, normalization="synchronized_batch")
+    model = GAN(
+        (8, 8, 1), 4, generator=generator, discriminator=discriminator, loss="relativistic_average",
+        penalties=[losses.DRAGAN(0.1), losses.R1(0.1, every=2)], discriminator_steps=2, average=0.9,
+        augment=DifferentiableAugmentation(seed=3), num_classes=10, seed=1,
+    )  # fmt: skip
+    model.compile({"generator": keras.optimizers.SGD(0.05), "discriminator": keras.optimizers.SGD(0.005)})
+    return model, (images(n)[0][..., None], images(n)[1], np.linspace(0.5, 1.5, n, dtype="float32"))
+
+
+MODELS = {"vae": vae, "conditional_vae": conditional_vae, "iwae": iwae, "wgan_gp": wgan_gp, "gan": gan}
 
 
 def numbers(model, history):

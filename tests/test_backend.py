@@ -421,3 +421,70 @@ def test_a_weight_assigned_inside_of_a_nested_gradient_is_still_differentiated()
     expected = gradient(0.5 * kernel, halve=False)
     assert np.abs(expected).max() > 0.1
     np.testing.assert_allclose(gradient(kernel, halve=True), expected, rtol=1e-5, atol=1e-5)
+
+
+# when
+
+
+def stateful():
+    """A function with all that keeps state: moving statistics, a seed, a counter; and its variables."""
+    keras.utils.set_random_seed(3)
+    norm, noise, counter = layers.BatchNormalization(momentum=0.5), backend.Noise(0), variable(0.0, trainable=False)
+    norm.build((None, 3))
+
+    def fn(x):
+        counter.assign(counter + 1.0)
+        return ops.sum(norm(x, training=True) ** 2, axis=1) + ops.sum(noise.normal((4, 3), dtype="float32"), axis=1)
+
+    return fn, [*norm.variables, noise.state, counter]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("true", [False, True])
+def test_when_runs_all_of_a_function_or_nothing(true, compiled):
+    """Where the scalar is true: the value, the gradient and every write of the function, once; else not one of them."""
+    fn, variables = stateful()
+    w, x = variable([1.0, 2.0, 3.0]), tensor(4, 3)
+    before = [numbers(v) for v in variables]
+
+    def step(condition):
+        def loss():
+            return ops.mean(backend.when(condition > 0, lambda: fn(w * x), ops.zeros(4)) + ops.sum(w))
+
+        value, gradients = backend.value_and_grad(loss, [w, *[v for v in variables if v.trainable]])
+        return value, gradients, [ops.convert_to_tensor(v.value) for v in variables]
+
+    everything = [w, *variables]
+    if compiled:  # its writes stay inside, and are among its results
+        value, gradients, after = backend.compile(step, everything)(ops.convert_to_tensor(int(true)))
+    else:
+        value, gradients, after = step(ops.convert_to_tensor(int(true)))
+    value, gradients, after = numbers(value), [numbers(g) for g in gradients], [numbers(v) for v in after]
+    if not true:
+        assert value == 6.0 and all((g == 0).all() for g in gradients[1:])
+        np.testing.assert_array_equal(gradients[0], np.ones(3))
+        for a, b in zip(after, before, strict=True):
+            np.testing.assert_array_equal(a, b)
+        return
+    fn, fresh = stateful()
+    plain, expected = backend.value_and_grad(lambda: ops.mean(fn(w * x) + ops.sum(w)), [w, *fresh[:2]])
+    np.testing.assert_allclose(value, numbers(plain), rtol=1e-5)
+    for a, b in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(a, numbers(b), rtol=1e-4, atol=1e-5)
+    for a, b in zip(after, fresh, strict=True):
+        np.testing.assert_allclose(a, numbers(b), rtol=1e-6)
+    assert after[-1] == 1.0
+
+
+def test_when_around_a_gradient_that_is_differentiated():
+    """A gradient penalty inside: L = |d(a x^2)/dx|^2 if true has dL/da = 8 a x^2."""
+    a, x = variable(1.5), tensor(4)
+
+    def loss(true):
+        squares = lambda: backend.grad(lambda x: a * x**2, x) ** 2  # noqa: E731
+        return ops.sum(backend.when(ops.convert_to_tensor(true), squares, ops.zeros(4)))
+
+    for true in (True, False):
+        _, (gradient,) = backend.value_and_grad(lambda true=true: loss(true), [a])
+        expected = 8 * 1.5 * np.sum(array(4) ** 2) if true else 0.0
+        assert float(numbers(gradient)) == pytest.approx(expected, rel=1e-5)

@@ -124,6 +124,8 @@ class GAN(GenerativeModel):
     def build(self, input_shape=None):
         if self.built:
             return
+        if self.augment is not None and not self.augment.built:
+            self.augment.build((None, *self.event_shape))
         super().build(input_shape)
         if self.average is not None:
             self.average_generator = average_network(self.generator, name="average_generator")
