@@ -8,7 +8,8 @@ import keras
 import numpy as np
 
 from keras_gen import backend
-from keras_gen.models import PCA, VAE, Autoencoder, ConditionalVAE, GenerativeModel
+from keras_gen.models import GAN, PCA, VAE, Autoencoder, ConditionalVAE, GenerativeModel
+from keras_gen.networks import MLP, DenseGenerator
 from tests.wgan_gp import WGANGP
 
 X = (np.arange(24).reshape(6, 4) % 2).astype("float32")
@@ -31,11 +32,17 @@ def models():
         "logistic": VAE((4,), likelihood="normal", seed=0),
         "autoencoder": Autoencoder((4,), reconstruction="cross_entropy"),
         "game": WGANGP((4,), units=4),
+        "gan": gan(discriminator_steps=3),
     }
     for model in built.values():
         model.compile("sgd")
     built["uncompiled"] = VAE((4,), seed=0)
     return built
+
+
+def gan(**kwargs):
+    pair = {"generator": DenseGenerator((4,), (4,)), "discriminator": MLP((4,), output_units=1)}
+    return GAN((4,), 2, **{**pair, "seed": 0, **kwargs})
 
 
 class Nothing(keras.utils.PyDataset):
@@ -185,4 +192,28 @@ CASES = [
     ("latent_dim zero", lambda m: VAE((4,), latent_dim=0), "`latent_dim`.*0"),
     ("beta negative", lambda m: VAE((4,), beta=-1.0), "`beta`.*-1"),
     ("unknown likelihood", lambda m: VAE((4,), likelihood="bernouli"), "bernouli"),
+    # Games.
+    ("a player that is not there", compile("gan", dict.fromkeys(["generator", "critic"], "sgd")), "unknown.*critic"),
+    ("no optimizer for a player", compile("gan", {"generator": "sgd"}), "Missing.*discriminator"),
+    ("K of 0", lambda m: gan(discriminator_steps=0), "`discriminator_steps` as a positive integer.*0"),
+    ("data too few for K", fit("gan", X[:2]), "at least 3 examples in each batch.*a batch of 2"),
+    ("batches too small for K", fit("gan", X, batch_size=2), "at least 3 examples in each batch.*a batch of 2"),
+    ("a remainder too small for K", fit("gan", X, batch_size=4), "at least 3 examples in each batch.*a batch of 2"),
+    ("another generator", lambda m: gan(generator=DenseGenerator((5,))), r"generator with output.*\(4,\).*5"),
+    ("another discriminator", lambda m: gan(discriminator=MLP((4,))), r"discriminator with output \(batch, 1\).*4"),
+    ("no penalty", lambda m: gan(penalties=None), "`penalties` as.*None"),
+    ("a penalty by name", lambda m: gan(penalties="r1"), "`penalties` as.*r1"),
+    ("unknown adversarial loss", lambda m: gan(loss="wgan"), "`loss` as one of.*wasserstein.*wgan"),
+    ("clip of 0", lambda m: gan(clip=0.0), "`clip` as a number between 0 and inf.*0.0"),
+    ("average above 1", lambda m: gan(average=1.5), "`average` as a number between 0 and 1.*1.5"),
+    ("a condition for a GAN without", fit("gan", X, LABELS), "Expected no y.*GAN"),
+    ("truncation 0", sample("gan", 2, truncation=0.0), "`truncation` as a number between 0 and inf.*0.0"),
+    ("truncation nan", sample("gan", 2, truncation=float("nan")), "`truncation`.*nan"),
+    ("truncation text", sample("gan", 2, truncation="1"), "`truncation`.*'1'"),
+    ("n with truncation", sample("gan", 0, truncation=1.0), "`n` as a positive integer.*n=0"),
+    ("z of another size", lambda m: m["gan"].decode(np.zeros((2, 3))), r"z of shape \(batch, 2\)"),
+    ("project another shape", lambda m: m["gan"].project(X[:, :3]), r"\(batch, 4\)"),
+    ("project in 0 steps", lambda m: m["gan"].project(X, steps=0), "`steps` as a positive integer.*0"),
+    ("project from 0 draws", lambda m: m["gan"].project(X, starts=0), "`starts` as a positive integer.*0"),
+    ("project at rate 0", lambda m: m["gan"].project(X, learning_rate=0.0), "`learning_rate` as a number.*0.0"),
 ]
