@@ -1,4 +1,4 @@
-"""GAN: its training step against a loop in torch, its parts, averages and penalties; samples, truncation, projection."""
+"""GAN: its training step against a loop in torch, averages, penalties, files; samples, truncation, projection."""
 
 import warnings
 
@@ -95,8 +95,10 @@ ADAM = (
 )
 
 
-@pytest.mark.parametrize("eager", [True] if keras.config.backend() == "torch" else [False, True])
-@pytest.mark.parametrize("ours, theirs, tolerance", [SGD, ADAM], ids=["sgd", "adam"])
+EAGERLY = {"tensorflow": [False, True], "jax": [False], "torch": [True]}[keras.config.backend()]
+
+
+@pytest.mark.parametrize("ours, theirs, tolerance, eager", [*((*SGD, eager) for eager in EAGERLY), (*ADAM, EAGERLY[0])])
 def test_wgan_gp_equals_a_loop_in_torch(ours, theirs, tolerance, eager):
     """Same weights, same noise, 20 steps of 3 critic steps: losses to 1e-4 with SGD, 1e-3 relative with Adam."""
     model = small(loss="wasserstein", penalties=losses.GradientPenalty(), discriminator_steps=3)
@@ -181,7 +183,7 @@ class Counted(losses.R1):
         return super().value(score, real, fake, noise)
 
 
-@pytest.mark.parametrize("eager", [True] if keras.config.backend() == "torch" else [False, True])
+@pytest.mark.parametrize("eager", EAGERLY)
 def test_a_lazy_penalty_has_the_same_mean_and_is_computed_in_each_kth_step(eager):
     """Eight steps of a discriminator that stands still: R1 in each, or in each fourth with four times its weight."""
     means, counts = [], []
@@ -207,8 +209,7 @@ def test_a_scheduled_weight_is_that_of_the_step():
 # Everything together: precision, files, interruptions.
 
 
-@pytest.mark.parametrize("dtype", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_trains_with_scores_and_losses_in_float32(dtype):
+def test_half_precision_trains_with_scores_and_losses_in_float32(dtype="mixed_bfloat16"):
     """Finite losses; scores, fakes and samples are float32 while the networks compute in half."""
     model = everything(dtype)
     model.compile(keras.optimizers.Adam(1e-3))
@@ -220,9 +221,8 @@ def test_half_precision_trains_with_scores_and_losses_in_float32(dtype):
     assert model.sample(2, seed=0).dtype == np.float32
 
 
-@pytest.mark.parametrize("dtype", [None, "mixed_float16"])
-def test_a_saved_game_goes_on_bit_for_bit(dtype, tmp_path):
-    """Averages, moving statistics, singular vectors, seeds and both optimizers are in the file."""
+def test_a_saved_game_goes_on_bit_for_bit(tmp_path, dtype="mixed_float16"):
+    """Averages, moving statistics, singular vectors, seeds, loss scales and both optimizers are in the file."""
     model = everything(dtype)
     model.compile({"generator": keras.optimizers.Adam(1e-3), "discriminator": keras.optimizers.RMSprop(1e-3)},
                   run_eagerly=EAGER)  # fmt: skip

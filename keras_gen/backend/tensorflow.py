@@ -8,6 +8,7 @@ import functools
 
 import keras
 import tensorflow as tf
+from keras.src.backend.common.stateless_scope import get_stateless_scope
 
 from keras_gen.backend.devices_tensorflow import replicas
 from keras_gen.backend.optimizer_group import unwrapped
@@ -33,8 +34,31 @@ def grad(fn, x):
 
 
 def when(condition, fn, otherwise):
-    """`fn()` where the scalar `condition` is true, else `otherwise`, of the same shapes and dtypes."""
-    return tf.cond(condition, fn, lambda: otherwise)
+    """`fn()` where the scalar `condition` is true, else `otherwise`, of the same shapes and dtypes.
+
+    Replicas cannot meet within a branch: where there are several, `fn` is computed in any case, and chosen afterwards.
+    """
+    if replicas() == 1:
+        return tf.cond(condition, fn, lambda: otherwise)
+    with _Kept() as scope:
+        output = fn()
+    for variable, value in scope.written.values():
+        variable.assign(tf.where(condition, value, variable.value))
+    return tf.nest.map_structure(functools.partial(tf.where, condition), output, otherwise)
+
+
+class _Kept(keras.StatelessScope):
+    """Keeps what is written, with the variables."""
+
+    def __init__(self):
+        super().__init__(collect_losses=True)
+        self.written = {}
+        if (outer := get_stateless_scope()) is not None:
+            self.state_mapping.update(outer.state_mapping)
+
+    def add_update(self, update):
+        super().add_update(update)
+        self.written[id(update[0])] = (update[0], self.get_current_value(update[0]))
 
 
 def vjp(fn, x, cotangent):

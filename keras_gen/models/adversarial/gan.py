@@ -297,7 +297,8 @@ class GAN(GenerativeModel):
             distance: function d of two tensors `(batch, *event_shape)` to `(batch,)`; default the mean square of the
                 difference. Features of a network make it a perceptual one.
             learning_rate: of the first step, default 0.1; latents are of unit size.
-            starts: draws among which the descent begins at the nearest, default 64: it finds the nearest minimum, not the least.
+            starts: draws among which the descent begins at the nearest, default 64. The minimum that it finds is one
+                near there, not always the least.
             seed: of the draws.
             batch_size, verbose: as in `sample`.
 
