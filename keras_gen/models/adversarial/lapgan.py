@@ -56,12 +56,12 @@ class LAPGAN(GenerativeModel):
     Example:
         >>> import numpy as np
         >>> from keras_gen.models import LAPGAN
-        >>> model = LAPGAN((16, 16, 1), latent_dim=4, levels=1, seed=0)
+        >>> model = LAPGAN((8, 8, 1), latent_dim=4, levels=1, seed=0)
         >>> sorted(model.players)
         ['discriminator_0', 'discriminator_1', 'generator_0', 'generator_1']
-        >>> details, coarsest = model.pyramid(np.ones((2, 16, 16, 1), "float32"))
+        >>> details, coarsest = model.pyramid(np.ones((2, 8, 8, 1), "float32"))
         >>> tuple(coarsest.shape), model.sample(2, seed=0).shape
-        ((2, 8, 8, 1), (2, 16, 16, 1))
+        ((2, 4, 4, 1), (2, 8, 8, 1))
 
     Reference:
         Denton et al. 2015, arXiv:1506.05751, section 3.2.
@@ -106,13 +106,7 @@ class LAPGAN(GenerativeModel):
 
     def pyramid(self, x):
         """[(h_0, l_0), ..., (h_(K-1), l_(K-1))] and I_K of images `(batch, *event_shape)`."""
-        details = []
-        for _ in range(self.levels):
-            coarse = ops.average_pool(x, 2, 2, data_format="channels_last")
-            blurred = enlarged(coarse)
-            details.append((x - blurred, blurred))
-            x = coarse
-        return details, x
+        return pyramid(x, self.levels)
 
     def batches(self, x, sample_weight=None):
         """What each level trains on: a `Batch` of details given coarse images, and last of the coarsest images."""
@@ -159,6 +153,17 @@ class LAPGAN(GenerativeModel):
         serialize = keras.saving.serialize_keras_object
         own = {"levels": self.levels, "bounds": self.bounds}
         return {**super().get_config(), **own, "gans": [serialize(gan) for gan in self.gans]}
+
+
+def pyramid(x, levels):
+    """[(h_0, l_0), ..., (h_(K-1), l_(K-1))] and I_K of images, K = `levels`."""
+    details = []
+    for _ in range(levels):
+        coarse = ops.average_pool(x, 2, 2, data_format="channels_last")
+        blurred = enlarged(coarse)
+        details.append((x - blurred, blurred))
+        x = coarse
+    return details, x
 
 
 def enlarged(x):
