@@ -106,7 +106,7 @@ class LAPGAN(GenerativeModel):
 
     def pyramid(self, x):
         """[(h_0, l_0), ..., (h_(K-1), l_(K-1))] and I_K of images `(batch, *event_shape)`."""
-        return pyramid(x, self.levels)
+        return pyramid(self._event(x), self.levels)
 
     def batches(self, x, sample_weight=None):
         """What each level trains on: a `Batch` of details given coarse images, and last of the coarsest images."""
