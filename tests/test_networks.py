@@ -6,7 +6,18 @@ import pytest
 from keras import ops
 
 from keras_gen import backend
-from keras_gen.networks import MLP, ConvDecoder, ConvEncoder, default_decoder, default_encoder
+from keras_gen.networks import (
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    DCGANDiscriminator,
+    DCGANGenerator,
+    DenseGenerator,
+    default_decoder,
+    default_discriminator,
+    default_encoder,
+    default_generator,
+)
 
 rng = np.random.default_rng(0)
 Z, Y = (3,), (4,)
@@ -29,6 +40,9 @@ NETWORKS = {
         Z, None, (7, 5, 4),
     ),
     "decoder_image": (lambda **kw: ConvDecoder((7, 5, 1), (4,), skip=True, **kw), Z, (3, 3, 1), (7, 5, 4)),
+    "dcgan_generator": (lambda **kw: DCGANGenerator((7, 5, 1), (6, 4), **kw), Z, Y, (7, 5, 1)),
+    "dcgan_discriminator": (lambda **kw: DCGANDiscriminator((4, 6), **kw), (7, 5, 2), Y, (1,)),
+    "dense_generator": (lambda **kw: DenseGenerator((3, 2, 1), (8,), "sigmoid", **kw), Z, Y, (3, 2, 1)),
 }  # fmt: skip
 networks = pytest.mark.parametrize("case", NETWORKS)
 
@@ -144,6 +158,29 @@ def test_default_networks_take_any_size(event_shape):
     large = len(event_shape) == 3 and max(event_shape[:2]) > 8
     assert isinstance(decoder, ConvDecoder) == isinstance(encoder, ConvEncoder) == large
     assert features[:-1] == (event_shape[:2] if large else ())
+
+
+@pytest.mark.parametrize("event_shape", [(28, 28, 1), (9, 12, 3), (8, 8, 1), (2,), (6, 4)])
+def test_default_pairs_take_any_size(event_shape):
+    """The default generator makes what the default discriminator scores with one number; images are in [0, 1]."""
+    generator, discriminator = default_generator(event_shape), default_discriminator(event_shape)
+    assert traced_shape(generator, Z) == event_shape == generator.compute_output_shape((None, *Z))[1:]
+    assert traced_shape(discriminator, event_shape) == (1,)
+    ends_in_sigmoid = generator.output_activation is keras.activations.sigmoid
+    assert ends_in_sigmoid == (len(event_shape) == 3)
+
+
+def test_weights_of_dcgan_begin_small_and_its_first_stage_is_not_normalised():
+    """Kernels N(0, 0.02^2); batch normalisation in every stage of the discriminator but the first (section 3)."""
+    pair = DCGANGenerator((16, 16, 1), (64, 32)), DCGANDiscriminator((32, 64))
+    pair[0].build((None, 50))
+    pair[1].build((None, 16, 16, 1))
+    for network in pair:
+        for weight in network.trainable_variables:
+            if weight.name == "kernel" and np.prod(weight.shape) > 5000:
+                assert np.std(values(weight.value)) == pytest.approx(0.02, rel=0.1)
+    assert [stage.norm is None for stage in pair[1].stages] == [True, False]
+    assert all(stage.norm is not None for stage in [pair[0].project, *pair[0].stages])
 
 
 @pytest.mark.parametrize("size", [(7, 5), (1, 9), (33, 17), (2, 2), (1, 1)])
