@@ -33,6 +33,8 @@ from keras_gen.models import (
     DenoisingAutoencoder,
     InfoGAN,
     ProbabilisticPCA,
+    ProgressiveGAN,
+    StyleGAN,
 )
 from keras_gen.networks import (
     MLP,
@@ -43,6 +45,10 @@ from keras_gen.networks import (
     DenseDiscriminator,
     DenseGenerator,
     DetailGenerator,
+    GrowingDiscriminator,
+    GrowingGenerator,
+    StyleDiscriminator,
+    StyleGenerator,
 )
 
 LATENT_DIM = 3
@@ -276,6 +282,17 @@ def _dcgan(**kwargs):
     return DCGAN((8, 8, 1), LATENT_DIM, **pair, **kwargs)
 
 
+def _style_gan(**kwargs):
+    pair = {"generator": StyleGenerator((8, 8, 1), 6, 2, (6, 4)), "discriminator": StyleDiscriminator((4, 6))}
+    options = {"penalties": R1(1.0, every=2), "path_length": 2.0, "path_length_every": 2}
+    return StyleGAN((8, 8, 1), LATENT_DIM, **pair, **options, **kwargs)
+
+
+def _progressive_gan(**kwargs):
+    pair = {"generator": GrowingGenerator((8, 8, 1), (6, 4)), "discriminator": GrowingDiscriminator((4, 6))}
+    return ProgressiveGAN((8, 8, 1), LATENT_DIM, **pair, fade_steps=2, hold_steps=1, **kwargs)
+
+
 def small_images(n):
     return images(n)[0], None
 
@@ -296,6 +313,8 @@ ADVERSARIAL = {
     "vae_gan": Case(_encoding(VAEGAN), small_images),
     "adversarial_autoencoder": Case(_adversarial_autoencoder, small_images),
     "lapgan": Case(_lapgan, small_images),
+    "style_gan": Case(_style_gan, small_images),
+    "progressive_gan": Case(_progressive_gan, small_images),
 }
 
 MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM}
