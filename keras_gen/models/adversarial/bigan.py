@@ -12,6 +12,9 @@ where the joint distributions agree G and E are each other's inverse: G(E(x)) = 
 relativistic game has one loss g(D(x, E(x)), D(G(z), z)) for both. D takes z as its condition: beside x in dense
 networks, as constant channels in convolutional ones. Penalties take the gradient in the pair as one vector.
 
+Deviation: by default there is one, R1. A deterministic E leads the data to a manifold in the space of pairs, which a
+discriminator without a penalty keeps telling from G's: the players circle, and E(x) forgets x.
+
 Reference:
     J. Donahue, P. Kraehenbuehl, T. Darrell, "Adversarial feature learning", arXiv:1605.09782 (2017), eq. 2 and section
     3.4; V. Dumoulin et al., "Adversarially learned inference", arXiv:1606.00704 (2017).
@@ -23,7 +26,7 @@ import keras
 from keras import ops
 
 from keras_gen import backend
-from keras_gen.losses import LeastSquares
+from keras_gen.losses import R1, LeastSquares
 from keras_gen.models.adversarial.encoding import EncodingGAN
 from keras_gen.models.adversarial.gan import as_scores
 from keras_gen.models.latent import apply_network, flatten
@@ -41,6 +44,7 @@ class BiGAN(EncodingGAN):
         encoder: network x -> features `(batch, features)`; default `networks.default_encoder`. A dense layer to z
             follows.
         generator, discriminator: as of `GAN`; the discriminator receives z as its `condition`.
+        penalties: of the pair, as of `GAN`; default `losses.R1(1.0)`; () for none, as in the paper.
         **kwargs: as of `GAN`, without a condition.
 
     Raises:
@@ -59,8 +63,9 @@ class BiGAN(EncodingGAN):
         Donahue et al. 2017, arXiv:1605.09782, eq. 2.
     """
 
-    def __init__(self, event_shape, latent_dim=50, *, encoder=None, **kwargs):
-        super().__init__(event_shape, latent_dim, encoder=encoder, **kwargs)
+    def __init__(self, event_shape, latent_dim=50, *, encoder=None, penalties=None, **kwargs):
+        penalties = R1(1.0) if penalties is None else penalties
+        super().__init__(event_shape, latent_dim, encoder=encoder, penalties=penalties, **kwargs)
         self.to_code = keras.layers.Dense(self.latent_dim, dtype=self.dtype_policy, name="code")
 
     @property
