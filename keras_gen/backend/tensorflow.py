@@ -36,19 +36,31 @@ def grad(fn, x):
 def when(condition, fn, otherwise):
     """`fn()` where the scalar `condition` is true, else `otherwise`, of the same shapes and dtypes.
 
-    Replicas cannot meet within a branch: where there are several, `fn` is computed in any case, and chosen afterwards.
+    What `fn` writes leaves the branch as a result of it. Replicas cannot meet within a branch: where there are several,
+    `fn` is computed in any case, and chosen afterwards.
     """
-    if replicas() == 1:
-        return tf.cond(condition, fn, lambda: otherwise)
-    with _Kept() as scope:
-        output = fn()
-    for variable, value in scope.written.values():
-        variable.assign(tf.where(condition, value, variable.value))
-    return tf.nest.map_structure(functools.partial(tf.where, condition), output, otherwise)
+    written = []
+
+    def kept():
+        return otherwise, [tf.convert_to_tensor(v.value) for v in written]
+
+    def run():
+        with _Kept() as scope:
+            output = fn()
+        written[:] = scope.written.values()
+        return output, [tf.convert_to_tensor(scope.get_current_value(v)) for v in written]
+
+    if replicas() == 1:  # where it is a graph, `run` is traced before `kept`; where not, one of them runs
+        output, values = tf.cond(condition, run, kept)
+    else:
+        output, values = tf.nest.map_structure(functools.partial(tf.where, condition), run(), kept())
+    for variable, value in zip(written, values, strict=True):
+        variable.assign(value)
+    return output
 
 
 class _Kept(keras.StatelessScope):
-    """Keeps what is written, with the variables."""
+    """Keeps what is written: a constant, that of a trainable weight with its derivative (`keras_gen.backend.jax`)."""
 
     def __init__(self):
         super().__init__(collect_losses=True)
@@ -57,8 +69,12 @@ class _Kept(keras.StatelessScope):
             self.state_mapping.update(outer.state_mapping)
 
     def add_update(self, update):
-        super().add_update(update)
-        self.written[id(update[0])] = (update[0], self.get_current_value(update[0]))
+        variable, value = update
+        value = tf.stop_gradient(value)
+        if variable.trainable:
+            value = value + (variable.value - tf.stop_gradient(variable.value))
+        super().add_update((variable, value))
+        self.written[id(variable)] = variable
 
 
 def vjp(fn, x, cotangent):
