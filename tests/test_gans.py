@@ -107,6 +107,8 @@ def test_a_turn_moves_all_that_is_its_players_and_nothing_else(name):
     assert all(np.isfinite(value).all() for value in after)
     moved = {key: value[0] for key, value in history.items() if key.split(" ")[0] in model.players and " " in key}
     assert len(moved) == 2 * len(model.players)
+    owned = {v.path for player, own in model.players.items() for v in player_variables(player, own)}
+    assert owned == {v.path for v in model.trainable_variables}
     assert all((value > 0) == (" own" in key) for key, value in moved.items()), moved
 
 

@@ -12,8 +12,8 @@ where the joint distributions agree G and E are each other's inverse: G(E(x)) = 
 relativistic game has one loss g(D(x, E(x)), D(G(z), z)) for both. D takes z as its condition: beside x in dense
 networks, as constant channels in convolutional ones. Penalties take the gradient in the pair as one vector.
 
-Deviation: by default there is one, R1. A deterministic E leads the data to a manifold in the space of pairs, which a
-discriminator without a penalty keeps telling from G's: the players circle, and E(x) forgets x.
+Deviation: by default there is one, R1: without a penalty the codes of an encoder that has no batch normalisation can
+collapse to nearly one point. Reconstruction comes late; few latents and batch normalisation in the encoder hasten it.
 
 Reference:
     J. Donahue, P. Kraehenbuehl, T. Darrell, "Adversarial feature learning", arXiv:1605.09782 (2017), eq. 2 and section
