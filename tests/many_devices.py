@@ -72,7 +72,7 @@ def wgan_gp(n):
 def gan(n):
     """Means and deviations over the batch in loss and penalty, a lazy penalty, augmentation, an average, labels."""
     generator = DCGANGenerator((8, 8, 1), (4,), normalization="synchronized_batch", kernel_initializer="glorot_uniform")
-    discriminator = MLP((16,), "leaky_relu", output_units=1, normalization="synchronized_batch")
+    discriminator = MLP((16,), "leaky_relu", output_units=1)  # penalised: without batch normalisation
     model = GAN(
         (8, 8, 1), 4, generator=generator, discriminator=discriminator, loss="relativistic_average",
         penalties=[losses.DRAGAN(0.1), losses.R1(0.1, every=2)], discriminator_steps=2, average=0.9,
