@@ -181,6 +181,10 @@ def test_a_growing_generator_fades_from_the_doubled_image_to_the_new_one():
     np.testing.assert_allclose(levels[1.25], 0.75 * levels[1.0] + 0.25 * levels[2.0], rtol=0, atol=1e-6)
     old = numbers(at(network, 1.0 + 1e-6)(z, c))  # the new stage is computed, at alpha next to 0
     np.testing.assert_allclose(old, levels[1.0], rtol=0, atol=1e-5)
+    for lower in network.to_image[:2]:
+        lower.set_weights([np.zeros_like(v) for v in lower.get_weights()])
+    np.testing.assert_array_equal(numbers(at(network, 2.0)(z, c)), levels[2.0])
+    levels[1.0] = numbers(at(network, 1.0)(z, c))
     last = network.to_image[2]
     last.set_weights([10.0 * v for v in last.get_weights()])
     np.testing.assert_array_equal(numbers(at(network, 1.0)(z, c)), levels[1.0])

@@ -12,9 +12,10 @@ from keras_gen.networks.dcgan import (
 )
 from keras_gen.networks.default import default_decoder, default_encoder
 from keras_gen.networks.detail import DetailGenerator
+from keras_gen.networks.equalized import StyleDiscriminator
 from keras_gen.networks.growing import GrowingDiscriminator, GrowingGenerator
 from keras_gen.networks.mlp import MLP
-from keras_gen.networks.style import MappingNetwork, StyleDiscriminator, StyleGenerator, StyleSynthesis
+from keras_gen.networks.style import MappingNetwork, StyleGenerator, StyleSynthesis
 
 __all__ = [
     "ConvDecoder",

@@ -31,7 +31,7 @@ from keras import ops
 from keras_gen import backend, layers
 from keras_gen.layers import attach_condition, attached_channels
 from keras_gen.layers.shapes import as_shape
-from keras_gen.networks.style import EqualizedNetwork, StyleDiscriminator, image_shape, style_filters
+from keras_gen.networks.equalized import EqualizedNetwork, StyleDiscriminator, image_shape, style_filters
 
 
 class Growing:

@@ -32,7 +32,7 @@ from keras_gen import backend, losses, networks, random
 from keras_gen.losses.batches import batch_mean
 from keras_gen.models import inputs
 from keras_gen.models.adversarial.gan import GAN, check_between
-from keras_gen.networks.style import style_filters
+from keras_gen.networks.equalized import style_filters
 
 _TINY = 1e-30  # a truncation of zero: it draws every style to the mean
 
