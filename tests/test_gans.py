@@ -175,6 +175,17 @@ def test_training_and_evaluation_log_finite_numbers(name):
     assert {v.name for v in moved} <= {"seed_generator_state"}  # of the noise of evaluation
 
 
+@pytest.mark.parametrize("name", PLAYED)
+def test_the_average_generator_follows(name):
+    """After two steps every trainable kernel of the average generator, where there is one, has moved."""
+    model, before, _, after = played(name)
+    changed = {v.path for v, a, b in zip(carried(model), before, after, strict=True) if not np.array_equal(a, b)}
+    for gan in getattr(model, "gans", [model]):
+        average = getattr(gan, "average_generator", None)
+        paths = [] if average is None else [v.path for v in average.weights if v.name == "kernel"]
+        assert name == "progressive_gan" or set(paths) <= changed
+
+
 # Recipes.
 
 
