@@ -11,7 +11,8 @@ import sys
 import keras
 import numpy as np
 
-from keras_gen.callbacks import exact_resume
+from keras_gen.callbacks import ExactResume
+from keras_gen.callbacks.checkpoints import Checkpoints
 from tests.interrupting import Interrupt
 from tests.many_devices import images, jax_process, leave, torch_process
 from tests.wgan_gp import WGANGP
@@ -32,9 +33,9 @@ def train(callbacks):
 def main(folder, stop, index, port):
     {"torch": torch_process, "jax": jax_process}[keras.config.backend()](index, port)
     if index == "1":
-        exact_resume.write_checkpoint = refuse
+        Checkpoints.save = refuse
     kill = Interrupt(int(stop), stop=lambda: os._exit(9))
-    resumed = train([exact_resume.ExactResume(folder, every_steps=1), kill])
+    resumed = train([ExactResume(folder, every_steps=1), kill])
     for one, other in zip(resumed, train([]), strict=True):
         np.testing.assert_array_equal(one, other)
     if keras.config.backend() == "torch":
