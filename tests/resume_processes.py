@@ -1,8 +1,8 @@
 """A training by two processes that is killed, as a program: `python -m tests.resume_processes FOLDER STOP INDEX PORT`.
 
-`ExactResume` saves in FOLDER after each step; before step STOP of this program the process ends as if killed, with
-status 9. A training that came to its end is compared with one that was not interrupted: all of weights and moments,
-bit for bit.
+`ExactResume` saves in FOLDER after each step, and process 1 must not write; before step STOP of this program the
+process ends as if killed, with status 9. A training that came to its end is compared with one that was not interrupted:
+all of weights and moments, bit for bit.
 """
 
 import os
@@ -12,27 +12,14 @@ import keras
 import numpy as np
 
 from keras_gen.callbacks import ExactResume
+from keras_gen.callbacks.checkpoints import Checkpoints
+from tests.interrupting import Interrupt
 from tests.many_devices import images, jax_process, leave, torch_process
 from tests.wgan_gp import WGANGP
 
 
-class Kill(keras.callbacks.Callback):
-    """Ends the process before its step number `left`."""
-
-    def __init__(self, left):
-        super().__init__()
-        self.left = left
-
-    def get_state(self):
-        return {}
-
-    def set_state(self, state):
-        pass
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.left -= 1
-        if self.left < 0:
-            os._exit(9)
+def refuse(*arguments):
+    raise AssertionError("process 1 wrote a checkpoint")
 
 
 def train(callbacks):
@@ -45,7 +32,10 @@ def train(callbacks):
 
 def main(folder, stop, index, port):
     {"torch": torch_process, "jax": jax_process}[keras.config.backend()](index, port)
-    resumed = train([ExactResume(folder, every_steps=1), Kill(int(stop))])
+    if index == "1":
+        Checkpoints.save = refuse
+    kill = Interrupt(int(stop), stop=lambda: os._exit(9))
+    resumed = train([ExactResume(folder, every_steps=1), kill])
     for one, other in zip(resumed, train([]), strict=True):
         np.testing.assert_array_equal(one, other)
     if keras.config.backend() == "torch":

@@ -18,33 +18,11 @@ from keras_gen.callbacks.checkpoints import DamagedCheckpoint, read_checkpoint, 
 from keras_gen.models import VAE
 from keras_gen.models.stream import make_stream
 from keras_gen.networks import MLP
+from tests.interrupting import Interrupt, Interruption
 from tests.wgan_gp import WGANGP, digits
 
 EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the same bits twice
 X = functools.cache(lambda: digits()[:100, ::2, ::2])
-
-
-class Interruption(Exception):
-    """What stops a training in these tests."""
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Raises before the step-th step that this process takes."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def get_state(self):
-        return {}
-
-    def set_state(self, state):
-        pass
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.left -= 1
-        if self.left < 0:
-            raise Interruption
 
 
 def vae(dtype=None, use_ema=False):

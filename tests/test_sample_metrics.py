@@ -24,6 +24,7 @@ from keras_gen.metrics import (
 from keras_gen.models import VAE, GenerativeModel
 from keras_gen.networks import MLP
 from tests.cases import images
+from tests.interrupting import Interrupt, Interruption
 
 EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the same bits twice
 pytestmark = pytest.mark.filterwarnings("ignore::keras_gen.metrics.NotComparableWarning")
@@ -118,29 +119,6 @@ def test_figures_are_those_of_the_functional_twins():
         "s_inception_score": pytest.approx(score["inception_score"], rel=1e-6),
         "s_inception_score_std": pytest.approx(score["inception_score_std"], rel=1e-4),
     }
-
-
-class Interruption(Exception):
-    """What stops a training in these tests."""
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Raises before the step-th step that this process takes."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.step = step
-
-    def get_state(self):
-        return {}
-
-    def set_state(self, state):
-        pass
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.step -= 1
-        if self.step < 0:
-            raise Interruption
 
 
 def resumable(folder, stop):
@@ -300,3 +278,6 @@ def test_samples_beyond_the_range_are_seen_as_pictures():
         np.testing.assert_allclose(found(x)["features"], plain(pictures)["features"], rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="EightBits"):
         plain(x)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="1 of 256 values"):
+            eight(np.where(np.arange(256).reshape(4, 8, 8, 1) == 7, bad, x))

@@ -198,7 +198,7 @@ def test_inception_score_by_its_definition_and_its_bounds():
 
 def test_precision_recall_density_coverage_by_brute_force(monkeypatch):
     """Against scikit-learn's neighbours, with small blocks; and their expectations for equal distributions."""
-    monkeypatch.setattr("keras_gen.metrics.manifold._BLOCK", 64)
+    monkeypatch.setattr("keras_gen.metrics.kernel._BLOCK", 64)
     real, generated = features()
 
     def balls(points, centres, k):

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_gen.metrics.feeding import batches_of, feed, figures, takes
-from keras_gen.metrics.sets import SetMetric
+from keras_gen.metrics.sets import SetMetric, check_count
 
 
 class SampleMetrics(keras.callbacks.Callback):
@@ -66,8 +66,7 @@ class SampleMetrics(keras.callbacks.Callback):
         super().__init__()
         self.metrics = list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
         for name, value in (("n", n), ("every", every), ("batch_size", batch_size)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ValueError(f"Expected `{name}` as a positive integer. Received: {name}={value!r}.")
+            check_count(name, value)
         if not self.metrics or not all(isinstance(m, keras.metrics.Metric) for m in self.metrics):
             raise ValueError(f"Expected `metrics` as Keras metrics. Received: {metrics!r}.")
         for metric in self.metrics:

@@ -30,7 +30,7 @@ Reference:
 import keras
 import numpy as np
 
-from keras_gen.metrics.sets import Moments, SetMetric, pair, rows, values
+from keras_gen.metrics.sets import Moments, SetMetric, check_count, pair, rows, values
 
 
 def _factor(covariance):
@@ -244,9 +244,7 @@ class ClasswiseFrechetInceptionDistance(SetMetric):
     least = 2
 
     def __init__(self, num_classes, extractor=None, name="classwise_fid"):
-        if not isinstance(num_classes, (int, np.integer)) or num_classes < 1:
-            raise ValueError(f"Expected `num_classes` as an integer of at least 1. Received {num_classes!r}.")
-        self._num_classes = int(num_classes)
+        self._num_classes = check_count("num_classes", num_classes)
         super().__init__(extractor, name=name)
         self.num_classes = self._num_classes
 

@@ -26,7 +26,7 @@ import numpy as np
 from keras_gen.metrics.sets import SetMetric, check_count, rows
 
 
-def log_softmax(logits):
+def _log_softmax(logits):
     logits = logits - logits.max(axis=1, keepdims=True)
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
@@ -55,7 +55,7 @@ class _Parts:
         return np.searchsorted(edges, index, side="right")
 
     def update(self, logits):
-        log_p = log_softmax(logits.astype("float64"))
+        log_p = _log_softmax(logits.astype("float64"))
         p, part = np.exp(log_p), self.part_of(len(logits))
         if self.marginals is None:
             self.marginals = np.zeros((self.parts, p.shape[1]))

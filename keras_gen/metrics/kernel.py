@@ -54,17 +54,18 @@ class GaussianKernel:
         return sum(np.exp(squared / (-2.0 * h * h)) for h in self.bandwidths)
 
 
-def _blocks(n):
+def blocks(n):
+    """Slices that cover n rows: what is held at once."""
     return [slice(i, i + _BLOCK) for i in range(0, n, _BLOCK)]
 
 
 def pair_mean(function, x, y=None):
     """Mean of `function` over all pairs of rows; without `y`, over pairs of different rows of `x`."""
     other = x if y is None else y
-    total = sum(function(x[i], other[j]).sum() for i in _blocks(len(x)) for j in _blocks(len(other)))
+    total = sum(function(x[i], other[j]).sum() for i in blocks(len(x)) for j in blocks(len(other)))
     if y is not None:
         return total / (len(x) * len(y))
-    own = sum(np.trace(function(x[i], x[i])) for i in _blocks(len(x)))
+    own = sum(np.trace(function(x[i], x[i])) for i in blocks(len(x)))
     return (total - own) / (len(x) * (len(x) - 1))
 
 

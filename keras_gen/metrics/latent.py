@@ -96,4 +96,4 @@ class LatentUse(SumMetric):
 
     def get_config(self):
         config = {"latent_dim": self.latent_dim, "per_dimension": self.per_dimension, "threshold": self.threshold}
-        return {**config, "name": self.name, "dtype": self.dtype}
+        return {**super().get_config(), **config}

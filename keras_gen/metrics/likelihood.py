@@ -153,7 +153,7 @@ class BitsPerDim(SumMetric):
         return self.total.value / self.count.value + self._constant
 
     def get_config(self):
-        return {**_named(self), "event_shape": list(self.event_shape), "scale": self.scale}
+        return {**super().get_config(), "event_shape": list(self.event_shape), "scale": self.scale}
 
 
 class _PerToken(SumMetric):
@@ -195,9 +195,6 @@ class _PerToken(SumMetric):
         nats, weight = _weighted(nll, sample_weight, self.dtype, "nll")
         self.nats.assign(self.nats + ops.sum(nats))
         self.count.assign(self.count + ops.sum(weight * ops.cast(count, self.dtype)))
-
-    def get_config(self):
-        return _named(self)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -290,10 +287,6 @@ def _ratio(nll, counts, name):
     if (counts < 0).any() or not 0 < counts.sum() < math.inf:
         raise ValueError(f"Expected `{name}` >= 0 with a positive sum. Received: a sum of {counts.sum()}.")
     return float(nll.sum() / counts.sum())
-
-
-def _named(metric):
-    return {"name": metric.name, "dtype": metric.dtype}
 
 
 def _weighted(x, weight, dtype, name):

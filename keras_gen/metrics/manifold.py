@@ -25,20 +25,19 @@ Reference:
 import keras
 import numpy as np
 
-from keras_gen.metrics.kernel import ReservoirMetric, squared_distances
+from keras_gen.metrics.kernel import ReservoirMetric, blocks, squared_distances
 from keras_gen.metrics.sets import check_count, pair
 
-_BLOCK = 1024
 _ROUNDING = 1e-9  # relative, far above that of float64 and far below distances of different rows
 
 
-def _blocks(x):
-    return (x[i : i + _BLOCK] for i in range(0, len(x), _BLOCK))
+def _parts(x):
+    return (x[rows] for rows in blocks(len(x)))
 
 
 def _squared_radii(x, k):
     """Squared distance of each row to its k-th nearest other row; the nearest of all is the row itself."""
-    found = [np.partition(squared_distances(block, x), k, axis=1)[:, k] for block in _blocks(x)]
+    found = [np.partition(squared_distances(block, x), k, axis=1)[:, k] for block in _parts(x)]
     found = np.concatenate(found)
     reach = np.sqrt(np.square(x).sum(axis=1)) + np.sqrt(found)  # no point of the ball is farther from the origin
     return found * (1.0 + _ROUNDING) + _ROUNDING**1.5 * reach**2
@@ -47,7 +46,7 @@ def _squared_radii(x, k):
 def _balls(points, centres, squared_radii):
     """For each point the number of balls that hold it; for each centre whether its ball holds a point."""
     counts, held = [], np.zeros(len(centres), bool)
-    for block in _blocks(points):
+    for block in _parts(points):
         inside = squared_distances(block, centres) <= squared_radii
         counts.append(inside.sum(axis=1))
         held |= inside.any(axis=0)

@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen.metrics.sets import rows
+from keras_gen.metrics.sets import check_count, rows
 from keras_gen.metrics.sums import SumMetric
 
 _BLOCK = 2**22  # differences held at once: 32 MB
@@ -57,7 +57,8 @@ def modes_covered(samples, centers, scale, radius=3.0, min_count=1, weights=None
         Srivastava et al. 2017, arXiv:1705.07761, section 4; Lin et al. 2018, arXiv:1712.04086, section 4.
     """
     m, s, w = _mixture(centers, scale, weights)
-    _check_limits(radius, min_count)
+    _check_radius(radius)
+    check_count("min_count", min_count)
     samples = rows(samples, "samples", width=m.shape[1], least=1)
     counts = np.zeros((2, len(m)))
     block = max(1, _BLOCK // m.size)
@@ -104,8 +105,8 @@ class ModesCovered(SumMetric):
     def __init__(self, centers, scale, radius=3.0, min_count=1, weights=None, name="modes_covered", dtype=None):
         super().__init__(name=name, dtype=dtype)
         self.centers, self.scales, self.weights = _mixture(centers, scale, weights)
-        _check_limits(radius, min_count)
-        self.radius, self.min_count = float(radius), int(min_count)
+        _check_radius(radius)
+        self.radius, self.min_count = float(radius), check_count("min_count", min_count)
         modes = len(self.centers)
         self.counts = self.add_variable((2, modes), initializer="zeros", dtype=self.dtype, name="counts")
         self.seen = self.add_variable((), initializer="zeros", dtype=self.dtype, name="seen")
@@ -145,7 +146,7 @@ class ModesCovered(SumMetric):
     def get_config(self):
         arrays = {"centers": self.centers.tolist(), "scale": self.scales.tolist(), "weights": self.weights.tolist()}
         limits = {"radius": self.radius, "min_count": self.min_count}
-        return {**arrays, **limits, "name": self.name, "dtype": self.dtype}
+        return {**super().get_config(), **arrays, **limits}
 
 
 def _mixture(centers, scale, weights):
@@ -160,8 +161,6 @@ def _mixture(centers, scale, weights):
     return m, np.broadcast_to(s, (len(m),)), w / w.sum()
 
 
-def _check_limits(radius, min_count):
+def _check_radius(radius):
     if not radius > 0:
         raise ValueError(f"Expected `radius` > 0 standard deviations. Received: radius={radius!r}.")
-    if isinstance(min_count, bool) or not isinstance(min_count, (int, np.integer)) or min_count < 1:
-        raise ValueError(f"Expected `min_count` as a positive integer. Received: min_count={min_count!r}.")

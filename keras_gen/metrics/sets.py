@@ -33,6 +33,7 @@ class NotComparableWarning(UserWarning):
 
 
 def warn(message):
+    """Warns whoever called the method that calls this by way of another."""
     warnings.warn(message, NotComparableWarning, stacklevel=4)
 
 

@@ -1,24 +1,9 @@
 """A compiled function over arrays of any length: fixed batch size, so one compilation; progress on long work."""
 
-import time
-
-import keras
 import numpy as np
 from keras import ops
 
-
-class _Progress:
-    """A progress bar: after two seconds of work (`verbose="auto"`), at once (1), or never (0)."""
-
-    def __init__(self, steps, verbose):
-        self.steps, self.verbose, self.start, self.bar = steps, verbose, time.perf_counter(), None
-
-    def update(self, step):
-        late = time.perf_counter() - self.start > 2.0 and step < self.steps
-        if self.bar is None and (self.verbose in (1, 2, True) or (self.verbose == "auto" and late)):
-            self.bar = keras.utils.Progbar(self.steps)
-        if self.bar is not None:
-            self.bar.update(step)
+from keras_gen.metrics.feeding import Progress
 
 
 def in_batches(run, arrays, batch_size, verbose="auto"):
@@ -38,7 +23,7 @@ def in_batches(run, arrays, batch_size, verbose="auto"):
     n = len(next(iter(arrays.values())))
     batch_size = min(batch_size, n)
     starts = range(0, n, batch_size)
-    progress, outputs = _Progress(len(starts), verbose), []
+    progress, outputs = Progress(len(starts), verbose), []
     for step, start in enumerate(starts):
         rows = np.minimum(np.arange(start, start + batch_size), n - 1)
         batch = {name: ops.convert_to_tensor(array[rows]) for name, array in arrays.items()}

@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen.metrics.pairs import check_data_range
-from keras_gen.metrics.sets import values
+from keras_gen.metrics.sets import check_count, values
 
 ROUNDING = 1e-5  # of the range: values that rounding puts beyond it are within
 
@@ -96,9 +96,7 @@ class Extractor:
     is_reference = False
 
     def __init__(self, network, name, channels=None, sides=None, data_range=(0, 255), batch_size=32):
-        if int(batch_size) != batch_size or batch_size < 1:
-            raise ValueError(f"Expected `batch_size` as an integer from 1 on. Received {batch_size}.")
-        self.name, self.network, self.batch_size = name, network, int(batch_size)
+        self.name, self.network, self.batch_size = name, network, check_count("batch_size", batch_size)
         self.data_range = check_data_range(data_range)
         self.channels, self.sides = channels, sides
         self._pipeline = Pipeline(self._prepare, network)
@@ -171,9 +169,12 @@ class EightBits:
         self.channels = extractor.channels
 
     def __call__(self, images):
-        """As of the extractor; values that are not finite are refused."""
+        """As of the extractor; values that are not finite are refused, not clipped."""
         low, high = self.data_range
-        x = np.asarray(ops.convert_to_numpy(images)).astype("float32")
+        x = values(images, "images").astype("float32")
+        if not np.isfinite(x).all():
+            bad = int((~np.isfinite(x)).sum())
+            raise ValueError(f"Expected finite images. Received NaN or infinity in {bad} of {x.size} values.")
         levels = np.rint(255.0 * np.clip((x - low) / (high - low), 0.0, 1.0))
         return self.extractor((low + (high - low) / 255.0 * levels).astype("float32"))
 
