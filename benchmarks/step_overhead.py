@@ -153,7 +153,17 @@ def contestants(case, x):
 def measure(case, rounds, steps, seed):
     """The figures of one case."""
     x = (np.random.default_rng(seed).random((steps * BATCH[case], *SHAPE[case])) < 0.2).astype("float32")
-    found = contestants(case, x)
+    figures = take_turns(contestants(case, x), rounds, steps)
+    return {"case": case, "batch_size": BATCH[case], "steps": steps, **figures}
+
+
+def take_turns(found, rounds, steps):
+    """The contestants `found` in turns, after a run that warms each up: a summary by each clock, and `start_ms`.
+
+    Args:
+        found: dict, name -> function that returns the (wall, processor) seconds of `steps` steps, and those of a start
+            or None.
+    """
     for run in found.values():
         run()
     times, starts = {name: [] for name in found}, []
@@ -164,22 +174,17 @@ def measure(case, rounds, steps, seed):
             times[name].append(1e3 * epoch / steps)
             starts += [1e3 * start[0]] if name == "fit" else []
     clocks = {clock: {n: [t[i] for t in v] for n, v in times.items()} for i, clock in enumerate(("wall", "processor"))}
-    return {
-        "case": case,
-        "batch_size": BATCH[case],
-        "steps": steps,
-        **{clock: summary(rounds) for clock, rounds in clocks.items()},
-        "start_ms": median(starts),
-    }
+    return {**{clock: summary(rounds) for clock, rounds in clocks.items()}, "start_ms": median(starts)}
 
 
 def summary(rounds):
-    """Medians of the rounds in milliseconds a step, and of their ratios to the hand-written loop's."""
-    return {
-        "milliseconds_a_step": {name: median(values) for name, values in rounds.items()},
-        "ratio_to_hand": {name: median(np.divide(values, rounds["hand"])) for name, values in rounds.items()},
-        "rounds": rounds,
-    }
+    """Medians of the rounds in milliseconds a step, and of their ratios to the hand-written loop's and to torch's."""
+    found = {"milliseconds_a_step": {name: median(values) for name, values in rounds.items()}}
+    for other in ("hand", "torch"):
+        if other in rounds:
+            ratios = {name: median(np.divide(values, rounds[other])) for name, values in rounds.items()}
+            found[f"ratio_to_{other}"] = ratios
+    return {**found, "rounds": rounds}
 
 
 def machine():
@@ -195,6 +200,7 @@ def machine():
         "platform": platform.platform(),
         "processor": platform.machine(),
         "cores": os.cpu_count(),
+        "cores_allowed": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "omp_num_threads": os.environ.get("OMP_NUM_THREADS"),
         "load_average": os.getloadavg(),
         "python": platform.python_version(),
@@ -213,24 +219,22 @@ def show(row):
         )
 
 
-def main():
-    """Measure, print the table, write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds, of which the median counts")
-    parser.add_argument("--steps", type=int, default=100, help="steps an epoch")
-    parser.add_argument("--only", choices=sorted(MODELS), help="one case alone")
+def arguments(what, cases, rounds, steps):
+    """The parser of the arguments that these benchmarks share."""
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=rounds, help="rounds, of which the median counts")
+    parser.add_argument("--steps", type=int, default=steps, help="steps a round")
+    parser.add_argument("--only", choices=sorted(cases), help="one case alone")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--note", help="a remark kept in the JSON")
     parser.add_argument("--output", type=Path, help="file for the results in JSON")
-    options = parser.parse_args()
-    keras.utils.set_random_seed(options.seed)
-    before = machine()
-    rows = []
-    for case in [options.only] if options.only else MODELS:
-        rows.append(measure(case, options.rounds, options.steps, options.seed))
-        show(rows[-1])
+    return parser
+
+
+def save(options, what, before, rows):
+    """Write the JSON, if that is asked for."""
     figures = {
-        "what": __doc__.splitlines()[0],
+        "what": what.splitlines()[0],
         "note": options.note,
         "seed": options.seed,
         "machine": before,
@@ -239,6 +243,18 @@ def main():
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(figures, indent=1, default=float) + "\n")
+
+
+def main():
+    """Measure, print the table, write the JSON."""
+    options = arguments(__doc__, MODELS, rounds=7, steps=100).parse_args()
+    keras.utils.set_random_seed(options.seed)
+    before = machine()
+    rows = []
+    for case in [options.only] if options.only else MODELS:
+        rows.append(measure(case, options.rounds, options.steps, options.seed))
+        show(rows[-1])
+    save(options, __doc__, before, rows)
 
 
 if __name__ == "__main__":

@@ -10,22 +10,23 @@ import numpy as np
 IMAGE = ("NHWC", "HWIO", "NHWC")
 
 
-def run_epoch(step, state, x, batch_size):
-    """One epoch over shuffled minibatches; returns the new state and the mean loss."""
+def run_epoch(step, state, x, batch_size, steps=None, shuffle=True):
+    """One epoch over shuffled minibatches, or its first `steps`; returns the new state and the means of the logs."""
     state = (*state[:-1], jnp.zeros_like(state[-1]))
-    order, steps = np.random.permutation(len(x)), len(x) // batch_size
+    order = np.random.permutation(len(x)) if shuffle else np.arange(len(x))
+    steps = steps or len(x) // batch_size
     for i in range(steps):
         state = step(state, x[order[i * batch_size : (i + 1) * batch_size]])
-    return state, float(state[-1][0]) / steps
+    return state, np.asarray(state[-1]) / steps
 
 
 def epochs(step, state, x, batch_size):
-    """A function without arguments that trains one epoch, keeping its state between calls."""
+    """A function that trains one epoch, keeping its state between calls; arguments as the last of `run_epoch`."""
     kept = [state]
 
-    def epoch():
-        kept[0], loss = run_epoch(step, kept[0], x, batch_size)
-        return loss
+    def epoch(steps=None, shuffle=True):
+        kept[0], logs = run_epoch(step, kept[0], x, batch_size, steps, shuffle)
+        return logs
 
     return epoch
 

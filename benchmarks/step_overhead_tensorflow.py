@@ -9,13 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 
-def run_epoch(step, x, batch_size, totals):
-    """One epoch over shuffled minibatches; returns the mean loss."""
+def run_epoch(step, x, batch_size, totals, steps=None, shuffle=True):
+    """One epoch over shuffled minibatches, or its first `steps`; returns the means of the logs."""
     totals.assign(tf.zeros_like(totals))
-    order, steps = np.random.permutation(len(x)), len(x) // batch_size
+    order = np.random.permutation(len(x)) if shuffle else np.arange(len(x))
+    steps = steps or len(x) // batch_size
     for i in range(steps):
         step(x[order[i * batch_size : (i + 1) * batch_size]])
-    return float(totals[0]) / steps
+    return totals.numpy() / steps
 
 
 def vae(model, x, batch_size, learning_rate):

@@ -12,14 +12,15 @@ from torch.nn import functional as F
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def run_epoch(step, x, batch_size, totals):
-    """One epoch over shuffled minibatches; returns the mean loss."""
+def run_epoch(step, x, batch_size, totals, steps=None, shuffle=True):
+    """One epoch over shuffled minibatches, or its first `steps`; returns the means of the logs."""
     totals.zero_()
-    order, steps = np.random.permutation(len(x)), len(x) // batch_size
+    order = np.random.permutation(len(x)) if shuffle else np.arange(len(x))
+    steps = steps or len(x) // batch_size
     for i in range(steps):
         batch = torch.from_numpy(x[order[i * batch_size : (i + 1) * batch_size]]).to(DEVICE)
         totals.add_(step(batch))
-    return float(totals[0]) / steps
+    return totals.cpu().numpy() / steps
 
 
 def dense_networks(latent_dim, event_shape):
