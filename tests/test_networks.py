@@ -13,6 +13,8 @@ from keras_gen.networks import (
     DCGANDiscriminator,
     DCGANGenerator,
     DenseGenerator,
+    ResidualDiscriminator,
+    ResidualGenerator,
     default_decoder,
     default_discriminator,
     default_encoder,
@@ -43,6 +45,8 @@ NETWORKS = {
     "dcgan_generator": (lambda **kw: DCGANGenerator((7, 5, 1), (6, 4), **kw), Z, Y, (7, 5, 1)),
     "dcgan_discriminator": (lambda **kw: DCGANDiscriminator((4, 6), **kw), (7, 5, 2), Y, (1,)),
     "dense_generator": (lambda **kw: DenseGenerator((3, 2, 1), (8,), "sigmoid", **kw), Z, Y, (3, 2, 1)),
+    "residual_generator": (lambda **kw: ResidualGenerator((7, 5, 1), (6, 4), **kw), Z, Y, (7, 5, 1)),
+    "residual_discriminator": (lambda **kw: ResidualDiscriminator((4, 4), **kw), (7, 5, 2), None, (1,)),
 }  # fmt: skip
 networks = pytest.mark.parametrize("case", NETWORKS)
 
@@ -116,7 +120,10 @@ def test_network_survives_a_keras_file(case, tmp_path):
 
 
 POLICIES = [(case, "mixed_float16") for case in NETWORKS]
-POLICIES += [(case, "mixed_bfloat16") for case in ("mlp_skip", "mlp_batch", "encoder", "decoder_skip")]
+POLICIES += [
+    (case, "mixed_bfloat16")
+    for case in ("mlp_skip", "mlp_batch", "encoder", "decoder_skip", "residual_generator", "residual_discriminator")
+]
 
 
 @pytest.mark.parametrize(("case", "policy"), POLICIES)
@@ -144,6 +151,22 @@ def test_gradient_reaches_every_weight(case):
     for variable, gradient in zip(variables, run(), strict=True):
         gradient = values(gradient)
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, variable.path
+
+
+def test_a_convolution_to_one_channel_learns_in_half_precision():
+    """The gradients of an image's convolution under mixed_float16 are near those of Keras's layer in float32."""
+    x, kernel = (rng.normal(size=shape).astype("float32") for shape in [(2, 4, 5, 3), (3, 3, 3, 1)])
+    gradients = []
+    for layer in (
+        keras.layers.Conv2D(1, 3, padding="same", data_format="channels_last"),
+        MLP((), dtype="mixed_float16").image_convolution(1, 3, name="to_image"),
+    ):
+        layer.build(x.shape)
+        layer.kernel.assign(kernel)
+        loss = lambda layer=layer: ops.mean(ops.cast(layer(x), "float32") ** 2)  # noqa: E731
+        gradients.append([values(g) for g in backend.value_and_grad(loss, layer.trainable_variables)[1]])
+    for full, half in zip(*gradients, strict=True):
+        np.testing.assert_allclose(half, full, rtol=0, atol=0.01 * np.abs(full).max())
 
 
 @pytest.mark.parametrize("event_shape", [(7, 5, 1), (28, 28, 1), (1, 9, 2), (33, 17, 3), (8, 8, 1), (2,), (6, 4)])

@@ -1,6 +1,7 @@
 """Single layers: draws, distribution heads, learnable priors, conditions, what adversarial networks are made of."""
 
 from keras_gen.layers.augmentation import DifferentiableAugmentation
+from keras_gen.layers.conditional import ConditionalBatchNormalization
 from keras_gen.layers.embeddings import ConditionEncoder, attach_condition, attached_channels
 from keras_gen.layers.equalized import EqualizedConv2D, EqualizedDense
 from keras_gen.layers.global_batch import BatchNormalization, Dropout
@@ -31,6 +32,7 @@ __all__ = [
     "Blur",
     "CategoricalHead",
     "ConditionEncoder",
+    "ConditionalBatchNormalization",
     "ConditionalNormalPrior",
     "DifferentiableAugmentation",
     "DiscretizedLogisticHead",

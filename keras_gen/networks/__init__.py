@@ -15,6 +15,7 @@ from keras_gen.networks.detail import DetailGenerator
 from keras_gen.networks.equalized import StyleDiscriminator
 from keras_gen.networks.growing import GrowingDiscriminator, GrowingGenerator
 from keras_gen.networks.mlp import MLP
+from keras_gen.networks.residual import ResidualDiscriminator, ResidualGenerator
 from keras_gen.networks.style import MappingNetwork, StyleGenerator, StyleSynthesis
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "MLP",
     "MappingNetwork",
     "Network",
+    "ResidualDiscriminator",
+    "ResidualGenerator",
     "StyleDiscriminator",
     "StyleGenerator",
     "StyleSynthesis",

@@ -12,6 +12,7 @@ import numbers
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_gen import layers
 from keras_gen.backend import check_dtype
@@ -76,6 +77,13 @@ class Network(keras.layers.Layer):
         """A block of a 2-D convolution class `layer`, padding "same"; `before` acts on its input."""
         options = {"padding": "same", "data_format": "channels_last", "strides": strides}
         return self._block(self._linear(layer, filters, kernel_size, **options), name, before)
+
+    def image_convolution(self, channels, kernel_size, name):
+        """A convolution in the network's settings that makes an image of its input's size, with a bias."""
+        return ImageConvolution(
+            channels, kernel_size, padding="same", data_format="channels_last",
+            kernel_initializer=self._initializer(), dtype=self.dtype_policy, name=name,
+        )  # fmt: skip
 
     def _linear(self, layer, size, *args, **kwargs):
         own = {"kernel_initializer": self._initializer(), "use_bias": self.normalization != "batch"}
@@ -152,3 +160,16 @@ class Block(keras.layers.Layer):
         if self.before is not None:
             input_shape = self.before.compute_output_shape(input_shape)
         return self.linear.compute_output_shape(input_shape)
+
+
+class ImageConvolution(keras.layers.Conv2D):
+    """`Conv2D` whose one filter can be learned in half precision by torch on a CPU; rebuilt by its network.
+
+    There the gradient of a kernel `(height, width, channels, 1)` is refused ("grad_weight must be contiguous") unless
+    the stride of its last axis, of one number, is that of an axis before all others. The numbers do not change.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        if kernel.shape[-1] == 1:
+            kernel = ops.transpose(ops.reshape(kernel, (1, *kernel.shape[:-1])), (1, 2, 3, 0))
+        return super().convolution_op(inputs, kernel)

@@ -63,10 +63,7 @@ class DetailGenerator(Network):
             self.convolution_block(keras.layers.Conv2D, count, self.kernel_size, 1, name=f"stage_{i}")
             for i, count in enumerate(self.filters)
         ]
-        self.to_image = keras.layers.Conv2D(
-            self.event_shape[-1], self.kernel_size, padding="same", data_format="channels_last",
-            kernel_initializer=self._initializer(), dtype=self.dtype_policy, name="to_image",
-        )  # fmt: skip
+        self.to_image = self.image_convolution(self.event_shape[-1], self.kernel_size, name="to_image")
 
     def build(self, x_shape, condition_shape=None):
         self.set_conditional(condition_shape)
