@@ -24,36 +24,36 @@ from keras_gen.datasets import fashion_mnist
 from keras_gen.metrics.extractors import EightBits, SmallClassifier
 
 SHAPE, N = (28, 28, 1), 10_000
-WIDE, NARROW = (64, 128), (32, 64)
+FILTERS = (32, 64)
 
 
-def pair(filters=NARROW, **options):
-    """The networks of DCGAN; with batch normalisation in the generator alone, where a gradient is penalised."""
+def pair(normalization=None):
+    """The networks of DCGAN, small; batch normalisation in the discriminator only where no gradient is penalised."""
     return {
-        "generator": networks.DCGANGenerator(SHAPE, (128, 64)),
-        "discriminator": networks.DCGANDiscriminator(filters, normalization=None, **options),
+        "generator": networks.DCGANGenerator(SHAPE, FILTERS[::-1]),
+        "discriminator": networks.DCGANDiscriminator(FILTERS, normalization=normalization),
     }
 
 
 def style_gan():
     return models.StyleGAN(
-        SHAPE, 64, generator=networks.StyleGenerator(SHAPE, 64, 4, (64, 64, 32)),
-        discriminator=networks.StyleDiscriminator((32, 64, 64)), penalties=losses.R1(0.1, every=8), seed=0,
+        SHAPE, 64, generator=networks.StyleGenerator(SHAPE, 64, 4, (64, 32, 16)),
+        discriminator=networks.StyleDiscriminator((16, 32, 64)), penalties=losses.R1(0.1, every=8), seed=0,
     )  # fmt: skip
 
 
 R1 = losses.R1(0.1)
-MODELS = {  # model, rates of Adam and its beta_1, batch size of a step of fit, steps of fit
-    "dcgan": lambda: (models.DCGAN(SHAPE, average=0.999, seed=0), 2e-4, 0.5, 64, 10_000),
-    "wgan_gp": lambda: (models.WGANGP(SHAPE, 64, average=0.999, seed=0), 2e-4, 0.0, 320, 4_000),
+MODELS = {  # model, rate of Adam and its beta_1, batch size of a step of fit, steps of fit
+    "dcgan": lambda: (models.DCGAN(SHAPE, average=0.999, seed=0, **pair("batch")), 2e-4, 0.5, 64, 12_000),
     "conditional": lambda: (
         models.ConditionalGAN(SHAPE, num_classes=10, condition="projection", penalties=R1, seed=0, **pair()),
-        4e-4, 0.5, 64, 10_000,
+        4e-4, 0.5, 64, 12_000,
     ),
-    "infogan": lambda: (models.InfoGAN(SHAPE, 32, penalties=R1, seed=0, **pair()), 4e-4, 0.5, 64, 10_000),
-    "style_gan": lambda: (style_gan(), 1e-3, 0.0, 32, 8_000),
-    "bigan": lambda: (models.BiGAN(SHAPE, 16, penalties=R1, seed=0, **pair(WIDE)), 4e-4, 0.5, 64, 10_000),
-    "adversarial_autoencoder": lambda: (models.AdversarialAutoencoder(SHAPE, 2, seed=0), 5e-4, 0.5, 100, 12_000),
+    "infogan": lambda: (models.InfoGAN(SHAPE, 32, penalties=R1, seed=0, **pair()), 4e-4, 0.5, 64, 12_000),
+    "wgan_gp": lambda: (models.WGANGP(SHAPE, 64, average=0.999, seed=0, **pair()), 2e-4, 0.0, 320, 4_000),
+    "adversarial_autoencoder": lambda: (models.AdversarialAutoencoder(SHAPE, 2, seed=0), 5e-4, 0.5, 100, 6_000),
+    "style_gan": lambda: (style_gan(), 1e-3, 0.0, 32, 6_000),
+    "bigan": lambda: (models.BiGAN(SHAPE, 16, penalties=R1, seed=0, **pair()), 4e-4, 0.5, 64, 10_000),
 }  # fmt: skip
 
 

@@ -188,7 +188,7 @@ def test_training_takes_the_rows_in_that_order():
     class Spy(VAE):
         def train_on(self, data):
             seen.append([round(10 * value) for value in keras.ops.convert_to_numpy(data[0])[:, 0].tolist()])
-            return super().train_on(data)
+            return {}
 
     model = Spy((1,), latent_dim=1, encoder=MLP((2,)), decoder=MLP((2,)))
     model.compile(run_eagerly=True)
@@ -411,8 +411,8 @@ def test_data_with_an_order_of_its_own_warns(tmp_path):
 
 
 def test_a_process_that_is_killed_again_and_again_ends_with_the_same_bits():
-    """Three times SIGKILL at a random moment of a training of compiled steps, two optimizers, a checkpoint a step."""
-    assert kill_and_resume.trial("wgan_gp", 0, 3, 4, random.Random(0))["equal"]
+    """Twice SIGKILL at a random moment of a training of compiled steps, two optimizers, a checkpoint a step."""
+    assert kill_and_resume.trial("wgan_gp", 0, 2, 4, random.Random(0))["equal"]
 
 
 def test_unseeded_draws_go_on(tmp_path):

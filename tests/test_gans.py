@@ -22,6 +22,7 @@ from keras_gen.models import (
     BiGAN,
     ConditionalGAN,
     InfoGAN,
+    adversarial,
 )
 from keras_gen.models.adversarial.lapgan import enlarged, pyramid
 from keras_gen.models.players import player_variables
@@ -184,6 +185,12 @@ def test_the_average_generator_follows(name):
         average = getattr(gan, "average_generator", None)
         paths = [] if average is None else [v.path for v in average.weights if v.name == "kernel"]
         assert name == "progressive_gan" or set(paths) <= changed
+
+
+def test_every_public_game_is_in_the_registry():
+    """A new class enters `cases.py`, or inherits no law."""
+    public = {c for c in vars(adversarial).values() if isinstance(c, type) and issubclass(c, keras.Model)}
+    assert public == {type(played(name)[0] if name in PLAYED else make(name)) for name in ADVERSARIAL}
 
 
 # Recipes.

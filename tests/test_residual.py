@@ -58,6 +58,8 @@ def test_the_published_pairs():
     assert [block.halve for block in discriminator.blocks] == [True, True, False, False]
     assert [block.shortcut is None for block in discriminator.blocks] == [False, False, True, True]
     assert [block.before is None for block in discriminator.blocks] == [True, False, False, False]
+    twin = ResidualDiscriminator.from_config(discriminator.get_config())
+    assert [block.halve for block in twin.blocks] == [True, True, False, False]
     deeper = ResidualDiscriminator((64, 128, 1024))
     assert [block.halve for block in deeper.blocks] == [True, True, False]
     assert [block.first.layer.filters for block in deeper.blocks] == [64, 64, 128]

@@ -18,7 +18,7 @@ them,
     D(x) = w . sum_ij f(h_ij) + b,
 
 and each of its kernels W is divided by its largest singular value (`layers.SpectralNormalization`), which for w, of one
-output, is |w| whatever the power iteration has found. `models.ConditionalGAN` adds the projection (V c) . sum_ij f(h_ij).
+output, is |w| whatever the power iteration has found. `models.ConditionalGAN` adds (V c) . sum_ij f(h_ij).
 
 The published pairs are the tuples `filters`: for 32 x 32 (CIFAR-10) generator (256, 256, 256, 256), discriminator
 (128, 128, 128, 128) of which two blocks halve; for 48 x 48 (STL-10) (512, 256, 128, 64) and
