@@ -25,8 +25,7 @@ def image_grid(
         images: `(n, height, width)`, or `(n, height, width, channels)` with 1, 3 or 4 channels. Booleans,
             ints or floats; values beyond `low` and `high` are drawn as these.
         path: File to write, its ending naming the format (`.png`, `.pdf`, ...). Default `None`: write none.
-        rows, columns: Of the grid; one alone gives the other, neither makes it nearly square. Cells beyond
-        the
+        rows, columns: Of the grid; one alone gives the other, neither makes it nearly square. Cells beyond the
             last image stay empty.
         row_labels, column_labels: Texts beside the rows and above the columns, one each. Default `None`.
         title: Text above the grid. Default `None`.

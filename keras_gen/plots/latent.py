@@ -29,7 +29,7 @@ def latent_scatter(z, labels=None, path=None, *, class_names=None, title=None, l
         class_names: Names of the classes in the legend, `class_names[label]`. Default `None`: the labels.
         title: Text above all panels. Default `None`.
         limit: Half the side of the square that is shown, around 0. Default `None`: each panel fits its
-        points.
+            points.
 
     Returns:
         The `matplotlib.figure.Figure`.
