@@ -22,8 +22,6 @@ export TF_CPP_MIN_LOG_LEVEL := 3
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0
 export JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES := -1
-# A program that runs a few times is not worth its optimization: a quarter less time.
-export JAX_DISABLE_MOST_OPTIMIZATIONS := 1
 
 ifeq ($(filter $(BACKEND),$(BACKENDS)),)
 $(error BACKEND must be one of: $(BACKENDS). Received: BACKEND=$(BACKEND))

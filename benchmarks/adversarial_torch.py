@@ -77,11 +77,19 @@ class OnLayers(nn.Module):
         return [v.value for v in self.network.non_trainable_variables]
 
 
+def advance(optimizer, beta_2):
+    """A step of torch's Adam with the epsilon of Keras's: 1e-7 beside sqrt(v), not beside sqrt(v / (1 - beta_2^t))."""
+    (group,) = optimizer.param_groups
+    group["t"] = group.get("t", 0) + 1
+    group["eps"] = 1e-7 / math.sqrt(1.0 - beta_2 ** group["t"])
+    optimizer.step()
+
+
 def loop(model, x, batch_size, optimizer, layers=False, noise=None):
     """A function that trains the networks of the GAN `model` for an epoch; its logs are the losses and mean scores."""
     generator, discriminator = (OnLayers(n) if layers else by_hand(n) for n in (model.generator, model.discriminator))
     rate, *betas = optimizer
-    a, b = (torch.optim.Adam(n.parameters(), rate, betas, 1e-7) for n in (generator, discriminator))
+    a, b = (torch.optim.Adam(n.parameters(), rate, betas) for n in (generator, discriminator))
     parts, wasserstein = model.discriminator_steps, bool(model.penalties)
     average = [[t.detach().clone() for t in ts] for ts in (generator.parameters(), generator.buffers())]
     half = not layers and model.compute_dtype == "bfloat16"
@@ -116,7 +124,7 @@ def loop(model, x, batch_size, optimizer, layers=False, noise=None):
         logs = torch.stack([t.mean() for t in (loss, real, other)])
         b.zero_grad()
         logs[0].backward()
-        b.step()
+        advance(b, betas[1])
         return logs.detach()
 
     def generator_step(n):
@@ -124,7 +132,7 @@ def loop(model, x, batch_size, optimizer, layers=False, noise=None):
         loss = (-scores if wasserstein else F.softplus(-scores)).mean()
         a.zero_grad()
         loss.backward(inputs=list(generator.parameters()))
-        a.step()
+        advance(a, betas[1])
         return loss.detach()[None]
 
     @torch.no_grad()

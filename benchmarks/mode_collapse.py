@@ -108,6 +108,9 @@ def draw(pictures, path):
     panels = figure.subplots(len(targets), len(names), squeeze=False)
     for row, target in zip(panels, targets, strict=True):
         for axes, name in zip(row, names, strict=True):
+            if (name, target) not in pictures:
+                axes.axis("off")
+                continue
             x, found = pictures[name, target]
             reach = np.abs(CENTERS[target]).max() + 1.0
             axes.plot(*x.T, ".", markersize=1.2, color=COLORS[0], alpha=0.5)

@@ -3,9 +3,14 @@
 import os
 from pathlib import Path
 
+from tests.compilation import quick_compilation
+
 if "JAX_COMPILATION_CACHE_DIR" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
     # JAX's cache is not written whole: a worker must not read what another one is writing.
     os.environ["JAX_COMPILATION_CACHE_DIR"] += "-" + os.environ["PYTEST_XDIST_WORKER"]
+
+if os.environ.get("KERAS_BACKEND") == "jax":
+    quick_compilation(os.environ)
 
 import keras  # noqa: E402
 import pytest  # noqa: E402

@@ -30,7 +30,9 @@ KINDS = {
 
 
 def start(kind, cases, folder, *process):
-    flags = "--xla_force_host_platform_device_count=8" if kind in ("data_parallel", "model_parallel") else ""
+    flags = os.environ.get("XLA_FLAGS", "")
+    if kind in ("data_parallel", "model_parallel"):
+        flags += " --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
     return run(environment, "tests.many_devices", kind, ",".join(cases), folder, *process)
 

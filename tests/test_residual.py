@@ -215,6 +215,28 @@ def test_the_condition_steers_the_generator_through_its_normalisations():
         assert (np.abs(one - other).max() > 1e-3) == bool(moved)
 
 
+def test_the_pair_in_bfloat16():
+    """Images and scores are finite, of the compute dtype, and near those of float32 with the same weights."""
+    found, values = [], None
+    for policy in ("float32", "mixed_bfloat16"):
+        G, D = ResidualGenerator(EVENT, (6, 4), dtype=policy), ResidualDiscriminator((4, 6), dtype=policy)
+        G.build((None, 3), (None, 2))
+        D.build((None, *EVENT))
+        both = keras.Sequential([G, D])  # a holder of their weights
+        values = values or randomised(both).get_weights()
+        both.set_weights(values)
+
+        def run(z, c, G=G, D=D):
+            y = G(z, c)
+            score = D(y)
+            assert keras.backend.standardize_dtype(score.dtype) == D.compute_dtype
+            return ops.cast(y, "float32"), ops.cast(score, "float32")
+
+        found.append(program(run, both)(0.1 * np.ones((2, 3), "float32"), np.eye(2, dtype="float32")))
+    for full, half in zip(*found, strict=True):
+        np.testing.assert_allclose(half, full, rtol=0, atol=0.1 * np.abs(full).max())  # 8 bits, over sums of tens
+
+
 def test_the_pair_survives_a_file(tmp_path):
     """All weights and settings of a conditional GAN, the vectors and moving statistics too, come back."""
     model = conditional_gan()
