@@ -1,4 +1,4 @@
-"""Doctests in docstrings become code on the pages: Griffe reads `Examples:` as such, these docstrings say `Example:`."""
+"""Doctests in docstrings become code on the pages: Griffe knows `Examples:` as code, these docstrings say `Example:`."""
 
 import griffe
 
