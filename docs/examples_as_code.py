@@ -1,4 +1,4 @@
-"""Doctests in docstrings become code on the pages: Griffe knows `Examples:` as code, these docstrings say `Example:`."""
+"""Doctests in docstrings become code on the pages: Griffe knows `Examples:`, these docstrings say `Example:`."""
 
 import griffe
 
