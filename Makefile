@@ -49,7 +49,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 
 docs: $(VENV)/.dev $(VENV)/.$(BACKEND)
-	KERAS_BACKEND=$(BACKEND) NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	KERAS_BACKEND=$(BACKEND) NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.dev $(BACKENDS:%=$(VENV)/.%)
 	@mkdir -p runs/benchmarks

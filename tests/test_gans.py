@@ -413,6 +413,13 @@ def test_the_discriminator_of_bigan_sees_pairs(loss):
         np.testing.assert_allclose(numbers(terms(batch)["loss"]), value, rtol=0, atol=1e-5)
 
 
+def test_bigan_trains_on_batches_of_any_size():
+    """A last batch that is smaller, whose size a compiled step does not know in advance."""
+    model = make("bigan")
+    model.compile("adam")
+    assert np.isfinite(fit(model, "bigan", n=BATCH + 9)["encoder_loss"]).all()
+
+
 def test_the_penalty_of_bigan_is_of_the_pair():
     """R1 is half the squared gradient in x and in z, that of a one-layer network by hand."""
     model, x = make("bigan"), data("bigan", 6)[0]

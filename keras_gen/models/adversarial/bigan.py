@@ -29,7 +29,7 @@ from keras_gen import backend
 from keras_gen.losses import R1, LeastSquares
 from keras_gen.models.adversarial.encoding import EncodingGAN
 from keras_gen.models.adversarial.gan import as_scores
-from keras_gen.models.latent import apply_network, flatten
+from keras_gen.models.latent import apply_network
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -83,7 +83,7 @@ class BiGAN(EncodingGAN):
 
     def pair(self, x, z):
         """(x, z) as one vector, `(batch, size of the event + latent_dim)`."""
-        return ops.concatenate([flatten(x), z], axis=-1)
+        return ops.concatenate([ops.reshape(x, (-1, math.prod(self.event_shape))), z], axis=-1)
 
     def score(self, x, condition=None, training=False):
         """D of pairs as `pair` makes them, `(batch,)`."""

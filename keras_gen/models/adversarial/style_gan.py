@@ -14,7 +14,10 @@ style each, drawn to the mean style m of the average generator where that is ask
 
 psi is the truncation, and T = 0 the image of m without noise. Nothing bounds z, which the mapping normalises.
 
-The weight of R1: theirs of 10, for data in [-1, 1], is 2.5 for data in [0, 1], whose gradients are twice as large.
+The weight of R1 grows with the number of pixels P, as in the authors' later program, which has 2e-4 P a batch size of
+one: images that differ by a given amount at each pixel lie sqrt(P) apart, so that the same difference of scores takes
+a squared gradient of 1/P. Theirs of 10 at 1024 x 1024, for data in [-1, 1], is 2.5 for data in [0, 1], whose gradients
+are twice as large; the default is 2.5 P / 1024^2.
 
 Reference:
     T. Karras, S. Laine, T. Aila, "A style-based generator architecture for GANs", arXiv:1812.04948 (2019).
@@ -32,8 +35,9 @@ from keras_gen import backend, losses, networks, random
 from keras_gen.losses.batches import batch_mean
 from keras_gen.models import inputs
 from keras_gen.models.adversarial.gan import GAN, check_between
-from keras_gen.networks.equalized import style_filters
+from keras_gen.networks.equalized import image_shape, style_filters
 
+R1_AT_1024 = 2.5
 _TINY = 1e-30  # a truncation of zero: it draws every style to the mean
 
 
@@ -61,7 +65,7 @@ class StyleGAN(GAN):
         mixing: probability of two styles in training, default 0.9 (the paper's); None for none.
         path_length: weight of the regularisation of path lengths, default None, none; the paper's is 2.
         path_length_every: steps of the generator from one time to the next, default 4 (the paper's).
-        penalties: default `losses.R1(2.5, every=16)`.
+        penalties: default `losses.R1(2.5 * height * width / 1024**2, every=16)`.
         **kwargs: as of `GAN`.
 
     Raises:
@@ -89,7 +93,7 @@ class StyleGAN(GAN):
         path_length=None, path_length_every=4, penalties=None, **kwargs,
     ):  # fmt: skip
         self.modulation = modulation
-        penalties = losses.R1(2.5, every=16) if penalties is None else penalties
+        penalties = default_r1(event_shape) if penalties is None else penalties
         super().__init__(
             event_shape, latent_dim, generator=generator, discriminator=discriminator, penalties=penalties, **kwargs
         )
@@ -235,6 +239,12 @@ class StyleGAN(GAN):
     def get_config(self):
         own = ("modulation", "mixing", "path_length", "path_length_every")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+def default_r1(event_shape):
+    """The lazy penalty for images of this size."""
+    height, width, _ = image_shape(event_shape)
+    return losses.R1(R1_AT_1024 * height * width / 1024**2, every=16)
 
 
 def _check_generator(generator, event_shape):
