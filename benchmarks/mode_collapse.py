@@ -125,15 +125,19 @@ def draw(pictures, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=20_000, help="of the generator on the grid; a quarter on the ring")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=list(OBJECTIVES))
     parser.add_argument("--targets", nargs="+", choices=CENTERS, default=list(CENTERS))
-    parser.add_argument("--output", type=Path)
-    parser.add_argument("--picture", type=Path)
+    parser.add_argument("--output", type=Path, help="a JSON file; runs that it holds are not repeated")
+    parser.add_argument("--picture", type=Path, help="of the first run of each objective in this call")
     arguments = parser.parse_args()
     found, pictures = [], {}
-    runs = itertools.product(range(arguments.seeds), arguments.targets, arguments.objectives)
+    if arguments.output and arguments.output.exists():
+        found = json.loads(arguments.output.read_text())
+    runs = itertools.product(arguments.seeds, arguments.targets, arguments.objectives)
     for seed, target, name in runs:
+        if (seed, target, name) in {(row["seed"], row["target"], row["objective"]) for row in found}:
+            continue
         steps = arguments.steps // (1 if target == "grid" else 4)
         samples, cpu, wall = train(name, target, seed, steps)
         row = {"target": target, "objective": name, "seed": seed, "steps": steps}

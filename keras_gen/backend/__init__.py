@@ -20,6 +20,7 @@ contract that each backend fulfils in a file of its own:
 | `machine(variables)` | what the last bits of a result depend on: versions, cores, threads, device |
 | `random_state()`, `set_random_state(state)` | the process's own generators: Python's, NumPy's, Keras's, torch's |
 | `reproducible(model)` | whether a compiled training gives the same bits each time, on the same machine |
+| `normalized_by_batch`, `transposed_convolution` | what Keras does slowly on torch; None elsewhere: its layers do it |
 | `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |
 | `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.devices` |
 | `Trainer` | the mixin that turns `train_on(data)`, `test_on(data)` and `predict_on(data)` into Keras's steps |
@@ -40,7 +41,7 @@ from keras_gen.backend.optimizer_group import OptimizerGroup
 from keras_gen.backend.precision import check_dtype
 from keras_gen.backend.random_state import random_state, set_random_state
 
-row_dataset = batch_dataset = None
+row_dataset = batch_dataset = normalized_by_batch = transposed_convolution = None
 
 if keras.config.backend() == "tensorflow":
     from keras_gen.backend.data import batch_dataset, row_dataset
@@ -80,7 +81,9 @@ elif keras.config.backend() == "torch":
         grad,
         jvp,
         no_grad,
+        normalized_by_batch,
         reproducible,
+        transposed_convolution,
         value_and_grad,
         vjp,
         when,
@@ -111,6 +114,7 @@ __all__ = [
     "jvp",
     "machine",
     "no_grad",
+    "normalized_by_batch",
     "processes",
     "random_state",
     "replicas",
@@ -120,6 +124,7 @@ __all__ = [
     "set_random_state",
     "share",
     "summed",
+    "transposed_convolution",
     "value_and_grad",
     "vjp",
     "whole",

@@ -158,6 +158,24 @@ def append(record, values):
     old.copy_(torch.cat([old[len(values) :], torch.stack(newest)]))
 
 
+def normalized_by_batch(x, gamma, beta, epsilon):
+    """`x` (channels last) normalised over all axes but the last, scaled and shifted; and the moments, as constants.
+
+    torch's own kernel: written in Keras's operations, the same takes a dozen passes over `x`.
+    """
+    y, mean, inverse = torch.native_batch_norm(x.movedim(-1, 1), gamma, beta, None, None, True, 0.0, epsilon)
+    return y.movedim(1, -1), mean.detach(), inverse.detach() ** -2.0 - epsilon
+
+
+def transposed_convolution(x, kernel, bias, strides, padding):
+    """The transposed convolution of `x` (channels last), `padding` cut off on each side; `kernel` as Keras has it.
+
+    Keras computes the margins and cuts them off afterwards, which costs copies forth and back.
+    """
+    y = torch.nn.functional.conv_transpose2d(x.movedim(-1, 1), kernel.permute(3, 2, 0, 1), bias, strides, padding)
+    return y.movedim(1, -1)
+
+
 def reproducible(model):
     """Whether a training gives the same bits each time."""
     return True

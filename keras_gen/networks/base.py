@@ -19,7 +19,7 @@ from keras_gen.backend import check_dtype
 
 NORMALIZATIONS = {
     None: None,
-    "batch": keras.layers.BatchNormalization,
+    "batch": functools.partial(layers.BatchNormalization, synchronized=False),
     "synchronized_batch": functools.partial(layers.BatchNormalization, synchronized=True),
     "layer": keras.layers.LayerNormalization,
 }

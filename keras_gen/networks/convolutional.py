@@ -16,6 +16,7 @@ from keras import ops
 
 from keras_gen.layers import attach_condition, attached_channels
 from keras_gen.layers.shapes import as_shape, positive_int
+from keras_gen.layers.transposed import Conv2DTranspose
 from keras_gen.networks.base import Network
 
 UPSAMPLINGS = ("transposed", "nearest")
@@ -196,7 +197,7 @@ class ConvDecoder(Network):
     def _stage(self, filters, name):
         if self.upsampling == "transposed":
             return self.convolution_block(
-                keras.layers.Conv2DTranspose, filters, self.kernel_size, 2, name=name
+                Conv2DTranspose, filters, self.kernel_size, 2, name=name
             )
         before = keras.layers.UpSampling2D(
             2, data_format="channels_last", interpolation="nearest", dtype=self.dtype_policy

@@ -21,6 +21,7 @@ from keras import ops
 
 from keras_gen.layers import attach_condition, attached_channels
 from keras_gen.layers.shapes import as_shape, positive_int
+from keras_gen.layers.transposed import Conv2DTranspose
 from keras_gen.networks.base import Network
 from keras_gen.networks.convolutional import image_sizes
 from keras_gen.networks.default import default_filters, is_large_image
@@ -80,10 +81,10 @@ class DCGANGenerator(Network):
         *self.sizes, self.smallest = image_sizes(self.event_shape[:2], len(self.filters))
         self.project = self.dense_block(math.prod(self.smallest) * self.filters[0], name="project")
         self.stages = [
-            self.convolution_block(keras.layers.Conv2DTranspose, count, self.kernel_size, 2, name=f"stage_{i}")
+            self.convolution_block(Conv2DTranspose, count, self.kernel_size, 2, name=f"stage_{i}")
             for i, count in enumerate(self.filters[1:])
         ]
-        self.to_image = keras.layers.Conv2DTranspose(
+        self.to_image = Conv2DTranspose(
             self.event_shape[-1], self.kernel_size, 2, padding="same", data_format="channels_last",
             kernel_initializer=self._initializer(), dtype=self.dtype_policy, name="to_image",
         )  # fmt: skip
