@@ -20,6 +20,7 @@ contract that each backend fulfils in a file of its own:
 | `machine(variables)` | what the last bits of a result depend on: versions, cores, threads, device |
 | `random_state()`, `set_random_state(state)` | the process's own generators: Python's, NumPy's, Keras's, torch's |
 | `reproducible(model)` | whether a compiled training gives the same bits each time, on the same machine |
+| `first_call(fn, *args)` | what `fn` builds when it is called, and its output, which may be shapes and dtypes alone |
 | `normalized_by_batch`, `transposed_convolution` | what Keras does slowly on torch; None elsewhere: its layers do it |
 | `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |
 | `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.devices` |
@@ -50,6 +51,7 @@ if keras.config.backend() == "tensorflow":
         append,
         apply_gradients,
         compile,
+        first_call,
         grad,
         jvp,
         no_grad,
@@ -64,6 +66,7 @@ elif keras.config.backend() == "jax":
         append,
         apply_gradients,
         compile,
+        first_call,
         grad,
         jvp,
         no_grad,
@@ -78,6 +81,7 @@ elif keras.config.backend() == "torch":
         append,
         apply_gradients,
         compile,
+        first_call,
         grad,
         jvp,
         no_grad,
@@ -110,6 +114,7 @@ __all__ = [
     "export_options",
     "compile",
     "divided",
+    "first_call",
     "grad",
     "jvp",
     "machine",

@@ -131,6 +131,15 @@ def compile(fn, variables=()):
     return lambda *args: run([v.value for v in listed()], *args)
 
 
+def first_call(fn, *args):
+    """What `fn(*args)` builds, and its output as shapes and dtypes: traced and not computed, it changes no state.
+
+    Computed, each of its operations would be a program of its own to compile.
+    """
+    with keras.StatelessScope():  # variables that are made in it get their values when it ends
+        return jax.eval_shape(fn, *args)
+
+
 def apply_gradients(optimizer, gradients, good=None):
     """One step of `optimizer` on the variables that it was built with; none where `good` is a false tensor.
 

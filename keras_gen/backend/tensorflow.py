@@ -115,6 +115,11 @@ def compile(fn, variables=None):
     return tf.function(functools.partial(run), reduce_retracing=True)
 
 
+def first_call(fn, *args):
+    """`fn(*args)`, for what it builds and for the shapes of its output."""
+    return fn(*args)
+
+
 def apply_gradients(optimizer, gradients, good=None):
     """One step of `optimizer` on the variables that it was built with; none where `good` is a false tensor.
 

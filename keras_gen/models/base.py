@@ -159,7 +159,8 @@ class GenerativeModel(Fitting, Guarded, Steps, Twins, Saving, backend.Trainer, k
             self.built = True
             if type(self).objective is not GenerativeModel.objective:
                 x = self._event(ops.zeros((2, *self.event_shape), self.event_dtype))
-                self.objective(x, self._zero_condition(2), training=False)
+                condition = self._zero_condition(2)
+                backend.first_call(lambda: self.objective(x, condition, training=False))
 
     def _check_dtypes(self):
         """No layer may narrow a float64 model unseen: a policy that JAX does not hold, an `Input` that casts."""

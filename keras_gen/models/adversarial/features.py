@@ -31,7 +31,7 @@ class FeatureGAN(GAN):
         check_features(self.discriminator)
         if not self.discriminator.built:
             self.discriminator.build((None, *self.event_shape))
-        return self.discriminator.features(ops.zeros((1, *self.event_shape))).shape[-1]
+        return backend.first_call(self.discriminator.features, ops.zeros((1, *self.event_shape))).shape[-1]
 
     def judged(self, x, condition=None, training=False):
         """f(x) and D(x), the latter `(batch,)` in float32 at least."""
