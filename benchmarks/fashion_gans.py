@@ -49,7 +49,9 @@ MODELS = {  # model, rate of Adam and its beta_1, batch size of a step of fit, s
         models.ConditionalGAN(SHAPE, num_classes=10, condition="projection", penalties=R1, seed=0, **pair()),
         4e-4, 0.5, 64, 12_000,
     ),
-    "infogan": lambda: (models.InfoGAN(SHAPE, 32, penalties=R1, seed=0, **pair()), 4e-4, 0.5, 64, 12_000),
+    "infogan": lambda: (models.InfoGAN(
+            SHAPE, 32, information_weight=0.3, continuous_weight=0.03, penalties=R1, seed=0, **pair()
+        ), 4e-4, 0.5, 64, 12_000),
     "wgan_gp": lambda: (models.WGANGP(SHAPE, 64, average=0.999, seed=0, **pair()), 2e-4, 0.0, 320, 4_000),
     "adversarial_autoencoder": lambda: (models.AdversarialAutoencoder(SHAPE, 2, seed=0), 5e-4, 0.5, 100, 6_000),
     "style_gan": lambda: (style_gan(), 1e-3, 0.0, 32, 6_000),
@@ -89,9 +91,12 @@ def plane(model, x, y, path):
 
 
 NAMES = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]
-ABILITIES = {
-    "infogan": infogan_codes, "style_gan": style_mixing, "bigan": reconstructions, "adversarial_autoencoder": plane,
-}  # fmt: skip
+ABILITIES = {  # the file, and what draws it; the grid of samples has the name of the model
+    "infogan": ("fashion_infogan_codes.png", infogan_codes),
+    "style_gan": ("fashion_style_mixing.png", style_mixing),
+    "bigan": ("fashion_bigan_reconstructions.png", reconstructions),
+    "adversarial_autoencoder": ("fashion_aae_plane.png", plane),
+}
 
 
 def judge(extractor, real, samples):
@@ -152,8 +157,8 @@ def main():
         if arguments.pictures:
             plots.image_grid(samples[:100], arguments.pictures / f"fashion_{name}.png", columns=10)
             if name in ABILITIES:
-                show = ABILITIES[name]
-                show(model, x_test, y_test, arguments.pictures / f"fashion_{name}_{show.__name__}.png")
+                file, show = ABILITIES[name]
+                show(model, x_test, y_test, arguments.pictures / file)
 
 
 def write(path, name, row, of_data):
