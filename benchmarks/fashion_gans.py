@@ -114,8 +114,11 @@ def train(name, x, y, share):
     keras.utils.set_random_seed(0)
     model, rate, beta_1, batch_size, steps = MODELS[name]()
     steps = round(share * steps)
-    falling = keras.optimizers.schedules.PolynomialDecay(rate, steps, 0.05 * rate)
-    adam = {player: keras.optimizers.Adam(falling, beta_1=beta_1, beta_2=0.99) for player in model.players}
+    adam = {}
+    for player in model.players:  # a schedule counts the steps of its own player
+        k = model.discriminator_steps if player == "discriminator" and hasattr(model, "discriminator_steps") else 1
+        falling = keras.optimizers.schedules.PolynomialDecay(rate, k * steps, 0.05 * rate)
+        adam[player] = keras.optimizers.Adam(falling, beta_1=beta_1, beta_2=0.99)
     several = {} if keras.config.backend() == "torch" else {"steps_per_execution": 20}
     model.compile(adam, **several)
     start = time.perf_counter(), time.process_time()

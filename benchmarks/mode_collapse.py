@@ -78,8 +78,10 @@ def train(objective, target, seed, steps):
         discriminator=MLP((128,) * 3, activation="leaky_relu", output_units=1, kernel_initializer="he_normal"),
         **options,
     )  # fmt: skip
-    rate = keras.optimizers.schedules.PolynomialDecay(1e-3, steps, 1e-5)
-    adam = {player: keras.optimizers.Adam(rate, beta_1=0.5, beta_2=0.99) for player in model.players}
+    adam = {}
+    for player, own in (("generator", steps), ("discriminator", parts * steps)):  # a schedule counts its player's steps
+        rate = keras.optimizers.schedules.PolynomialDecay(1e-3, own, 1e-5)
+        adam[player] = keras.optimizers.Adam(rate, beta_1=0.5, beta_2=0.99)
     several = {} if keras.config.backend() == "torch" else {"steps_per_execution": 100}
     model.compile(adam, **several)
     samples = []
