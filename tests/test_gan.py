@@ -11,6 +11,7 @@ from scipy import stats
 
 from keras_gen import layers, losses, random
 from keras_gen.models import GAN
+from keras_gen.models.adversarial.gan import truncated
 from keras_gen.networks import MLP, DCGANGenerator, DenseGenerator
 
 rng = np.random.default_rng(0)
@@ -74,6 +75,7 @@ def loop_in_torch(weights, optimizers, steps, critic_steps, noise):
 
     history = []
     for _ in range(steps):
+        of_critic = []
         for k in range(critic_steps):
             x = torch.tensor(X[k::critic_steps])
             y = network("generator", noise("normal", (len(x), 3))).detach()
@@ -81,9 +83,9 @@ def loop_in_torch(weights, optimizers, steps, critic_steps, noise):
             (g,) = torch.autograd.grad(network("discriminator", x_t).sum(), x_t, create_graph=True)
             penalty = 10.0 * (g.norm(dim=1) - 1.0) ** 2
             d = network("discriminator", y) - network("discriminator", x)
-            of_critic = minimise("discriminator", (d[:, 0] + penalty).mean())
+            of_critic.append(minimise("discriminator", (d[:, 0] + penalty).mean()))
         y = network("generator", noise("normal", (len(x), 3)))
-        history.append((of_critic, minimise("generator", -network("discriminator", y).mean())))
+        history.append((np.mean(of_critic), minimise("generator", -network("discriminator", y).mean())))
     return np.array(history)
 
 
@@ -118,11 +120,11 @@ class Noted(GAN):
     """Notes what each turn of a player is given."""
 
     def discriminator_terms(self, batch):
-        self.turns.append(("discriminator", numbers(batch.x)))
+        self.noted.append(("discriminator", numbers(batch.x)))
         return super().discriminator_terms(batch)
 
     def generator_terms(self, batch):
-        self.turns.append(("generator", numbers(batch.x)))
+        self.noted.append(("generator", numbers(batch.x)))
         return super().generator_terms(batch)
 
 
@@ -130,10 +132,10 @@ def test_each_step_of_the_discriminator_has_fresh_examples():
     """K = 4 turns on the four parts of the batch, then the generator's on the last of them."""
     model = small(Noted, discriminator_steps=4)
     model.compile("sgd", run_eagerly=True)
-    model.turns = []
+    model.noted = []
     step(model)
-    assert [player for player, _ in model.turns] == ["discriminator"] * 4 + ["generator"]
-    parts = [x for _, x in model.turns]
+    assert [player for player, _ in model.noted] == ["discriminator"] * 4 + ["generator"]
+    parts = [x for _, x in model.noted]
     rows = np.concatenate(parts[:4])
     np.testing.assert_array_equal(rows[np.lexsort(rows.T)], X[np.lexsort(X.T)])
     np.testing.assert_array_equal(parts[3], parts[4])
@@ -350,3 +352,84 @@ def test_a_batch_too_small_for_k_is_refused_before_the_first_step(size, batch_si
     assert int(numbers(model.optimizer.iterations)) == 0
     if size == 18:
         model.fit(X[:18], batch_size=8, steps_per_epoch=2, verbose=0)
+
+
+# Networks of one's own, and a training that is compiled again.
+
+
+class Bent(keras.Model):
+    """A subclassed generator."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(6)
+
+    def call(self, z):
+        return ops.tanh(self.dense(z))
+
+
+def own_generator(kind):
+    z = keras.Input((3,))
+    return {
+        "sequential": lambda: keras.Sequential([z, keras.layers.Dense(6)]),
+        "functional": lambda: keras.Model(z, keras.layers.Dense(6)(z)),
+        "subclassed": Bent,
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional", "subclassed"])
+def test_any_keras_model_is_a_generator(kind, tmp_path):
+    """It has an average, which samples and is saved."""
+    model = small(generator=own_generator(kind), average=0.5)
+    model.compile("adam")
+    model.fit(X, batch_size=8, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", custom_objects={"Bent": Bent})
+    np.testing.assert_array_equal(loaded.sample(3, seed=0), model.sample(3, seed=0))
+    w, a = model.generator.weights[0], model.average_generator.weights[0]
+    assert np.abs(numbers(w) - numbers(a)).max() > 0
+
+
+def test_a_new_compile_goes_on_with_the_average():
+    """Steps are counted by the model: at rate 0 the average moves by (1 - b_t) of the distance, not by nine tenths."""
+    model = small(average=0.999)
+    model.compile(keras.optimizers.SGD(0.5))
+    for _ in range(6):
+        step(model)
+    before = [numbers(v) for v in model.average_generator.weights]
+    model.compile(keras.optimizers.SGD(0.0))
+    step(model)
+    for a, b, w in zip(model.average_generator.weights, before, model.generator.weights, strict=True):
+        np.testing.assert_allclose(numbers(a), 7 / 16 * b + 9 / 16 * numbers(w), rtol=0, atol=1e-6)
+
+
+def test_the_logs_of_lazy_penalties_have_their_mean():
+    """Of K = 2 and every = 2 the penalty is due in each second of the turns: their mean is logged."""
+    model = small(discriminator_steps=2, penalties=losses.R1(1.0, every=2))
+    model.compile(keras.optimizers.SGD(0.0))
+    always = small(discriminator_steps=2, penalties=losses.R1(1.0))
+    always.compile(keras.optimizers.SGD(0.0))
+    always.discriminator.set_weights(model.discriminator.get_weights())
+    x = np.repeat(X[:1], 8, axis=0)  # all gradients alike
+    one, two = (m.fit(x, batch_size=8, verbose=0).history["r1"][0] for m in (model, always))
+    assert one == pytest.approx(two, rel=1e-4)
+
+
+def test_numbers_in_the_tail_are_not_led_to_the_bound():
+    """erf is 1 in float32 beyond 5: the map is the identity there."""
+    z = np.array([-6.5, 4.5, 5.3, 5.6, 6.5], "float32")
+    np.testing.assert_allclose(numbers(truncated(ops.convert_to_tensor(z), 100.0)), z, rtol=0, atol=0.02)
+    assert np.abs(numbers(truncated(ops.convert_to_tensor(z), 2.0))).max() <= 2.0
+
+
+def test_what_a_gan_warns_of():
+    """Batch normalisation beside a penalty, and data that the generator cannot make."""
+    layers = [keras.Input((6,)), keras.layers.Dense(4), keras.layers.BatchNormalization(), keras.layers.Dense(1)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        small(discriminator=keras.Sequential(layers), penalties=losses.R1(1.0))
+        model = small(generator=DenseGenerator((6,), (4,), "sigmoid"))
+        model.compile("sgd")
+        model.fit(255.0 * np.ones((8, 6), "float32"), verbose=0)
+    said = " ".join(str(w.message) for w in caught)
+    assert "without batch normalisation" in said and "Expected data in [0, 1]" in said

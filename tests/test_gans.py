@@ -516,7 +516,7 @@ def test_the_discriminators_of_lapgan_see_details():
     """Level 0's scores are those of (h_0, l_0) and of the fake detail with the same l_0; the losses by numpy."""
     model, x = make("lapgan"), data("lapgan", 6)[0]
     gan, (part, _) = model.gans[0], model.batches(*tensors(x))
-    gan._step = ops.convert_to_tensor(1)
+    gan._turn = ops.convert_to_tensor(1)
     z = fixed(gan, 6)
     coarse = numbers(part.condition)
     np.testing.assert_allclose(numbers(part.x) + coarse, x, rtol=0, atol=1e-6)

@@ -110,6 +110,7 @@ def path_length(synthesise, w, noise):
     if len(noise.shape) == 4:
         noise = noise / math.sqrt(noise.shape[1] * noise.shape[2])
     _, product = backend.vjp(synthesise, w, noise)
+    product = ops.cast(product, keras.backend.result_type(product.dtype, "float32"))  # squares of half precision vanish
     squares = ops.sum(ops.square(product), axis=-1)
     squares = ops.mean(squares, axis=tuple(range(1, len(squares.shape)))) if len(squares.shape) > 1 else squares
     return ops.sqrt(squares + 1e-12)

@@ -74,6 +74,11 @@ def check_condition(model, y, n):
     y = to_numpy(y, "y")
     check_finite(y, "y")
     if model.num_classes is not None:
+        if y.ndim == 2 and y.shape[1] == model.num_classes > 1:
+            raise ValueError(
+                f"Expected y as integer labels (batch,). Received: shape={y.shape}, one-hot it seems. "
+                "Pass y.argmax(axis=-1)."
+            )
         y = _labels(y, model.num_classes)
     check_shape(y.shape, model.condition_shape, "y")
     if len(y) != n:

@@ -132,6 +132,12 @@ def apply_network(network, x, condition=None, training=False):
         return network(x, **kwargs)
     if _takes(network, "condition"):
         return network(x, condition=condition, **kwargs)
+    if len(getattr(network, "inputs", None) or [x, condition]) == 1:  # Keras would leave the condition out
+        raise ValueError(
+            "Expected a network for a conditional model that takes the condition: a Keras model of two inputs, "
+            "[x, condition], or a layer whose `call` has an argument `condition`. "
+            f"Received: {network.name!r}, of one input. A label comes one-hot, `(batch, num_classes)`."
+        )
     return network([x, condition], **kwargs)
 
 

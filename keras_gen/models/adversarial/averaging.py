@@ -18,10 +18,12 @@ from keras import ops
 
 def average_network(network, name=None):
     """A built network of the same configuration and weights, that no optimizer moves."""
-    if isinstance(network, keras.Model) and (network._is_graph_network or isinstance(network, keras.Sequential)):
-        average = keras.models.clone_model(network)
-    else:
-        average = type(network).from_config({**network.get_config(), **({} if name is None else {"name": name})})
+    config = keras.saving.serialize_keras_object(network)
+    if name is not None:
+        config["config"]["name"] = name
+    own = {type(network).__name__: type(network)}  # a class that is not registered
+    average = keras.saving.deserialize_keras_object(config, custom_objects=own, safe_mode=False)
+    if not average.built:
         average.build_from_config(network.get_build_config())
     average.set_weights(network.get_weights())
     average.trainable = False

@@ -2,6 +2,7 @@
 
 import keras
 
+BOUNDS = {"sigmoid": (0, 1), "hard_sigmoid": (0, 1), "tanh": (-1, 1), "hard_tanh": (-1, 1), "softsign": (-1, 1)}
 BOUNDED = ("sigmoid", "hard_sigmoid", "tanh", "hard_tanh", "softmax", "softsign", "sparse_sigmoid")
 _KEEP_VALUES = (keras.layers.Reshape, keras.layers.Flatten, keras.layers.Dropout)
 

@@ -25,11 +25,13 @@ from keras import ops
 from keras_gen import backend, layers, losses, networks, random
 from keras_gen.models import inputs
 from keras_gen.models.adversarial.averaging import average_network, update_average
-from keras_gen.models.adversarial.endings import ends_in_bounds
+from keras_gen.models.adversarial.endings import BOUNDS, ends_in_bounds
 from keras_gen.models.adversarial.projection import descend, nearest_draw, squared_distance
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latent import LatentModel, apply_network
 from keras_gen.models.players import player_variables
+
+SLACK = 0.05  # data are not warned of for less: noise and resizing lead a little beyond
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -49,7 +51,8 @@ class GAN(GenerativeModel):
         penalties: a `losses.Penalty` or a list of them. Default none.
         discriminator_steps: K, default 1.
         clip: weights of the discriminator are clipped to [-clip, clip] after each of its steps (WGAN). Default None.
-        average: decay of the average generator, default 0.999; None: samples come from the generator itself.
+        average: decay of the average generator, default 0.999; None: samples come from the generator itself. Weights
+            of half precision cannot hold one.
         augment: a layer that augments data and fakes before the discriminator sees them, differentiable. Default None.
         num_classes, condition_shape: a condition, as in `GenerativeModel`.
         seed: of the training noise.
@@ -59,7 +62,8 @@ class GAN(GenerativeModel):
             fewer examples than `discriminator_steps`.
 
     Warns:
-        UserWarning: a discriminator that ends in a sigmoid, or the like, under a loss that reads logits.
+        UserWarning: a discriminator that ends in a sigmoid, or the like, under a loss that reads logits; one with batch
+            normalisation beside a penalty; in `fit`, arrays beyond the bounds of the generator's last activation.
 
     Example:
         >>> import numpy as np
@@ -97,29 +101,40 @@ class GAN(GenerativeModel):
     ):
         super().__init__(event_shape, num_classes=num_classes, condition_shape=condition_shape, **kwargs)
         self.latent_dim = inputs.check_count(latent_dim, "latent_dim")
-        self.generator = generator or self.default_generator()
-        self.discriminator = discriminator or self.default_discriminator()
+        self.penalties = check_penalties(penalties)
+        self.generator = check_network(generator, "generator") or self.default_generator()
+        self.discriminator = check_network(discriminator, "discriminator") or self.default_discriminator()
         self.loss_name, self.game = loss, losses.get_adversarial_loss(loss)
         warn_of_bounded_scores(self.discriminator, self.game)
-        self.penalties = check_penalties(penalties)
+        warn_of_normalised_gradients(self.discriminator, self.penalties)
         self.discriminator_steps = inputs.check_count(discriminator_steps, "discriminator_steps")
         self.clip = check_between(clip, "clip", 0.0, np.inf)
         self.average = check_between(average, "average", 0.0, 1.0)
-        self.augment, self.seed = augment, seed
+        if self.average is not None and self.variable_dtype in ("float16", "bfloat16"):
+            raise ValueError(
+                f"Expected `average=None` where variables are {self.variable_dtype}: a last bit is more than a step "
+                f"of the average. Received: average={average}. Or use 'mixed_{self.variable_dtype}'."
+            )
+        self.augment, self.seed = check_network(augment, "augment"), seed
         if self.conditional:
             self.condition_encoder = layers.ConditionEncoder(
                 num_classes, condition_shape, flatten=False, dtype=self.dtype_policy
             )
         self.noise, self.test_noise = random.Noise(seed), random.Noise(seed)
-        self.average_generator = None
+        self.average_generator, self._turn = None, None
+        self.steps = self.add_weight(
+            shape=(), initializer="zeros", dtype="int32", trainable=False, autocast=False,
+            aggregation="only_first_replica", name="steps",
+        )  # fmt: skip
 
     def default_generator(self):
         """The generator where none is given."""
         return networks.default_generator(self.event_shape, dtype=self.dtype_policy)
 
     def default_discriminator(self):
-        """The discriminator where none is given."""
-        return networks.default_discriminator(self.event_shape, dtype=self.dtype_policy)
+        """The discriminator where none is given: beside a penalty without batch normalisation."""
+        options = {"normalization": None} if self.penalties else {}
+        return networks.default_discriminator(self.event_shape, dtype=self.dtype_policy, **options)
 
     def build(self, input_shape=None):
         if self.built:
@@ -167,6 +182,17 @@ class GAN(GenerativeModel):
 
     # Training.
 
+    def check_support(self, x):
+        """Warn of data that the generator cannot make: beyond the bounds of its last activation."""
+        bounds = BOUNDS.get(ends_in_bounds(self.generator))
+        if bounds and not bounds[0] - SLACK <= x.min() <= x.max() <= bounds[1] + SLACK:
+            warnings.warn(
+                f"Expected data in [{bounds[0]}, {bounds[1]}], where the generator's last activation leads. Received: "
+                f"values between {x.min()} and {x.max()}. Rescale the data, or give a generator of their range "
+                "(`output_activation='tanh'` for [-1, 1]).",
+                stacklevel=2,
+            )
+
     def begin_epoch(self):
         """A batch of data without K examples is refused before the first step."""
         source = getattr(self._run.stream, "source", None)
@@ -192,11 +218,9 @@ class GAN(GenerativeModel):
         return {"loss": loss, **terms}
 
     def _penalty(self, i, penalty, real, fake, condition, like):
-        """Its weight times its value; a lazy one is zero but in each `every`-th step, `every` times as large then.
-
-        Not the first but the last of each `every`: of K steps the last is the one whose terms are logged.
-        """
-        weight = penalty.weight(self._step // self.discriminator_steps) if callable(penalty.weight) else penalty.weight
+        """Its weight times its value; a lazy one is zero but in each `every`-th step, `every` times as large then."""
+        turn = self.steps * self.discriminator_steps if self._turn is None else self._turn
+        weight = penalty.weight(turn // self.discriminator_steps) if callable(penalty.weight) else penalty.weight
         weight = ops.cast(weight, like.dtype) * penalty.every
 
         def value():
@@ -204,7 +228,7 @@ class GAN(GenerativeModel):
 
         if penalty.every == 1:
             return value()
-        return backend.when(self._step % penalty.every == penalty.every - 1, value, ops.zeros_like(like))
+        return backend.when(turn % penalty.every == penalty.every - 1, value, ops.zeros_like(like))
 
     def generator_terms(self, batch):
         """Dict of the generator's loss, `(batch,)`."""
@@ -217,24 +241,36 @@ class GAN(GenerativeModel):
         return {"loss": self.game.generator(real, scores)}
 
     def update(self, batch):
+        return self.turns(batch, {"generator": self.generator_terms})
+
+    def turns(self, batch, terms):
+        """K turns of the discriminator, then one of each player of `terms`, a dict, player -> function of a batch.
+
+        The discriminator's logs are the means of its K turns. Steps are counted by the model and not by an optimizer:
+        a new `compile` goes on with the average, the schedules of penalties and the growth where they are.
+        """
+        logs = []
         for k, part in enumerate(self.split(batch, self.discriminator_steps)):
-            self._step = self.optimizer.iterations * self.discriminator_steps + k
-            logs = self.minimize(lambda part=part: self.discriminator_terms(part), "discriminator", part)
+            self._turn = self.steps * self.discriminator_steps + k
+            logs.append(self.minimize(lambda part=part: self.discriminator_terms(part), "discriminator", part))
             self._clip_weights()
-        logs |= self.minimize(lambda: self.generator_terms(part), "generator", part)
-        self.update_averages()
+        logs = {name: sum(log[name] for log in logs) / len(logs) for name in logs[0]}
+        for player, fn in terms.items():
+            logs |= self.minimize(lambda fn=fn: fn(part), player, part)
+        self.end_step()
         return logs
+
+    def end_step(self):
+        """The average generator follows the generator, and the step is counted."""
+        if self.average_generator is not None:
+            update_average(self.average_generator, self.generator, self.average, self.steps)
+        self.steps.assign(self.steps + 1)
+        self._turn = None
 
     def _clip_weights(self):
         if self.clip is not None:
             for v in player_variables("discriminator", self.players["discriminator"]):
                 v.assign(ops.clip(v.value, -self.clip, self.clip))
-
-    def update_averages(self, step=None):
-        """The average generator follows the generator by one step, number `step`: default that of the optimizer."""
-        if self.average_generator is not None:
-            step = self.optimizer.iterations if step is None else step
-            update_average(self.average_generator, self.generator, self.average, step)
 
     def objective(self, x, condition=None, training=False):
         """Losses of both players as they are, for `evaluate`: `loss` is the discriminator's, without penalties."""
@@ -340,8 +376,9 @@ class GAN(GenerativeModel):
 
 def truncated(z, t):
     """Standard normal numbers z as normal numbers given |z| <= t."""
-    root = math.sqrt(2.0)
-    return ops.clip(root * ops.erfinv(ops.erf(z / root) * ops.erf(t / root)), -t, t)
+    root, below_one = math.sqrt(2.0), 1.0 - 2.0**-24
+    inside = root * ops.erfinv(ops.clip(ops.erf(z / root) * ops.erf(t / root), -below_one, below_one))
+    return ops.clip(ops.where(ops.abs(z) > 5.0, z, inside), -t, t)  # of 5 and more erf is 1 but for rounding
 
 
 def warn_of_bounded_scores(discriminator, game):
@@ -352,6 +389,29 @@ def warn_of_bounded_scores(discriminator, game):
             f"real numbers. Received: {discriminator.name!r}, which ends in {activation}. Remove it.",
             stacklevel=3,
         )
+
+
+def warn_of_normalised_gradients(discriminator, penalties):
+    """Warn where a penalty of the gradient of one example's score meets scores that depend on the others."""
+    if penalties and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers_of(discriminator)):
+        warnings.warn(
+            "Expected a discriminator without batch normalisation beside a penalty of its gradient: the score of an "
+            f"example must not depend on the others. Received: {discriminator.name!r}, which has some. Build it "
+            "without, `normalization=None` in the networks of this package.",
+            stacklevel=3,
+        )
+
+
+def layers_of(layer):
+    """The layers within `layer`, itself included."""
+    return layer._flatten_layers() if hasattr(layer, "_flatten_layers") else [layer]
+
+
+def check_network(network, name):
+    """None, or a Keras layer or model."""
+    if network is not None and not isinstance(network, keras.layers.Layer):
+        raise ValueError(f"Expected `{name}` as a Keras layer or model, or None. Received: {network!r}.")
+    return network
 
 
 def check_parts(size, parts):

@@ -72,6 +72,8 @@ class InfoGAN(FeatureGAN):
         self, event_shape, noise_dim=62, *, categorical=(10,), continuous=2, information_weight=1.0,
         continuous_weight=0.1, smallest_scale=0.05, **kwargs,
     ):  # fmt: skip
+        if "latent_dim" in kwargs:
+            raise ValueError("Expected `noise_dim`, of the noise alone: z = (noise, code). Received: `latent_dim`.")
         refused = sorted({"num_classes", "condition_shape"} & set(kwargs))
         if refused:
             raise ValueError(f"Expected no condition: the code is found without labels. Received: {refused}.")

@@ -100,7 +100,7 @@ class LAPGAN(GenerativeModel):
     @property
     def players(self):
         pairs = ("generator", "discriminator")
-        return {f"{name}_{k}": getattr(gan, name) for k, gan in enumerate(self.gans) for name in pairs}
+        return {f"{name}_{k}": gan.players[name] for k, gan in enumerate(self.gans) for name in pairs}
 
     # The pyramid.
 
@@ -123,11 +123,10 @@ class LAPGAN(GenerativeModel):
     def update(self, batch):
         logs = {}
         for k, (gan, part) in enumerate(zip(self.gans, self.batches(batch.x, batch.sample_weight), strict=True)):
-            gan._step = self.optimizer.iterations + 0  # a tensor: a variable would be tracked
             d = self.minimize(lambda gan=gan, part=part: gan.discriminator_terms(part), f"discriminator_{k}", part)
             gan._clip_weights()
             g = self.minimize(lambda gan=gan, part=part: gan.generator_terms(part), f"generator_{k}", part)
-            gan.update_averages(self.optimizer.iterations)
+            gan.end_step()
             logs |= {_at_level(name, k): value for name, value in {**d, **g}.items()}
         return logs
 
@@ -188,6 +187,9 @@ def _check_gans(gans, shapes):
     expected = [(shape, shape) for shape in shapes[:-1]] + [(shapes[-1], None)]
     if received != expected:
         raise ValueError(f"Expected `gans` of (event_shape, condition_shape) {expected}. Received: {received}.")
+    others = [type(gan).__name__ for gan in gans if type(gan).update is not GAN.update]
+    if others:
+        raise ValueError(f"Expected `gans` whose training step is that of `GAN`. Received: {others}.")
     if any(gan.discriminator_steps != 1 for gan in gans):
         raise ValueError("Expected `discriminator_steps=1` of each of the `gans`: a level takes one step at a time.")
 

@@ -112,7 +112,7 @@ class ProgressiveGAN(GAN):
         return ops.sum(ops.clip(gone / self.fade_steps, 0.0, 1.0))
 
     def update(self, batch):
-        level = self.level_after(self.optimizer.iterations)
+        level = self.level_after(self.steps)
         self.generator.level.assign(level)
         self.discriminator.level.assign(level)
         return super().update(batch)

@@ -104,7 +104,8 @@ class StyleGAN(GAN):
         self.mean_path_length = None
         if self.path_length is not None:
             self.mean_path_length = self.add_weight(
-                shape=(), initializer="zeros", trainable=False, autocast=False, name="mean_path_length"
+                shape=(), initializer="zeros", trainable=False, autocast=False, aggregation="mean",
+                name="mean_path_length",
             )
 
     def default_generator(self):
@@ -159,7 +160,7 @@ class StyleGAN(GAN):
         terms = super().generator_terms(batch)
         if self.path_length is None:
             return terms
-        due = self.optimizer.iterations % self.path_length_every == 0
+        due = self.steps % self.path_length_every == 0
         value = backend.when(due, lambda: self._path_length(batch), ops.zeros_like(terms["loss"]))
         return {**terms, "loss": terms["loss"] + value, "path_length": value}
 
@@ -195,7 +196,7 @@ class StyleGAN(GAN):
             ValueError: as there, and a negative truncation.
         """
         if truncation is not None:
-            truncation = check_between(truncation or _TINY, "truncation", 0.0, np.inf)
+            truncation = _check_psi(truncation)
         return super().sample(n, condition, truncation=truncation, **kwargs)
 
     def mix(self, a, b, crossover, condition=None, *, truncation=1.0, batch_size=None, verbose="auto"):
@@ -225,7 +226,7 @@ class StyleGAN(GAN):
                 f"Expected as many a as b, and `crossover` as an integer from 0 to {layers}. "
                 f"Received: {len(a)} and {len(b)}, crossover={crossover!r}."
             )
-        truncation = check_between(truncation or _TINY, "truncation", 0.0, np.inf)
+        truncation = _check_psi(truncation)
         condition = inputs.check_condition(self, self._repeat(condition, len(a)), len(a))
         arrays = {"a": a, "b": b, "crossover": np.full(len(a), crossover, "int32"), "condition": condition}
         extra = {"truncation": np.float32(truncation)}
@@ -239,6 +240,12 @@ class StyleGAN(GAN):
     def get_config(self):
         own = ("modulation", "mixing", "path_length", "path_length_every")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+def _check_psi(psi):
+    """A number >= 0, zero as the least that is more."""
+    zero = psi == 0 and not isinstance(psi, bool)
+    return check_between(_TINY if zero else psi, "truncation", 0.0, np.inf)
 
 
 def default_r1(event_shape):

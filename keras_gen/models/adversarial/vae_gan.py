@@ -132,6 +132,7 @@ class VAEGAN(EncodingGAN):
         real = self.score(self.seen(x), training=True) if self.game.needs_real else None
         y, fake = self.fake(z, training=True), self.fake(self.draw(ops.shape(x)[0]), training=True)
         f_y, score = self.judged(y, training=True)
+        score = score if self.augment is None else self.score(self.seen(y), training=True)
         scores = [score, self.score(self.seen(fake), training=True)]
         g = sum(self.game.generator(real, s) for s in scores) / 2.0
         return {"loss": self.gamma * self.difference(f, f_y) + g}
