@@ -188,7 +188,7 @@ def test_training_takes_the_rows_in_that_order():
     class Spy(VAE):
         def train_on(self, data):
             seen.append([round(10 * value) for value in keras.ops.convert_to_numpy(data[0])[:, 0].tolist()])
-            return {}
+            return {"loss": keras.ops.zeros(())}
 
     model = Spy((1,), latent_dim=1, encoder=MLP((2,)), decoder=MLP((2,)))
     model.compile(run_eagerly=True)
