@@ -43,7 +43,7 @@ def style_gan():
 
 
 R1 = losses.R1(0.1)
-MODELS = {  # model, rate of Adam and its beta_1, batch size of a step of fit, steps of fit
+MODELS = {  # model, rate of Adam (for all, or a player) and its beta_1, batch size of a step of fit, steps of fit
     "dcgan": lambda: (models.DCGAN(SHAPE, average=0.999, seed=0, **pair("batch")), 2e-4, 0.5, 64, 12_000),
     "conditional": lambda: (
         models.ConditionalGAN(SHAPE, num_classes=10, condition="projection", penalties=R1, seed=0, **pair()),
@@ -55,7 +55,10 @@ MODELS = {  # model, rate of Adam and its beta_1, batch size of a step of fit, s
     "wgan_gp": lambda: (models.WGANGP(SHAPE, 64, average=0.999, seed=0, **pair()), 2e-4, 0.0, 320, 4_000),
     "adversarial_autoencoder": lambda: (models.AdversarialAutoencoder(SHAPE, 2, seed=0), 5e-4, 0.5, 100, 6_000),
     "style_gan": lambda: (style_gan(), 1e-3, 0.0, 32, 6_000),
-    "bigan": lambda: (models.BiGAN(SHAPE, 16, penalties=R1, seed=0, **pair()), 4e-4, 0.5, 64, 10_000),
+    "bigan": lambda: (
+        models.BiGAN(SHAPE, 16, penalties=R1, seed=0, **pair()),
+        {"generator": 1e-4, "encoder": 1e-4, "discriminator": 4e-4}, 0.5, 64, 10_000,
+    ),
 }  # fmt: skip
 
 
@@ -116,8 +119,9 @@ def train(name, x, y, share):
     steps = round(share * steps)
     adam = {}
     for player in model.players:  # a schedule counts the steps of its own player
+        first = rate[player] if isinstance(rate, dict) else rate
         k = model.discriminator_steps if player == "discriminator" and hasattr(model, "discriminator_steps") else 1
-        falling = keras.optimizers.schedules.PolynomialDecay(rate, k * steps, 0.05 * rate)
+        falling = keras.optimizers.schedules.PolynomialDecay(first, k * steps, 0.05 * first)
         adam[player] = keras.optimizers.Adam(falling, beta_1=beta_1, beta_2=0.99)
     several = {} if keras.config.backend() == "torch" else {"steps_per_execution": 20}
     model.compile(adam, **several)

@@ -22,6 +22,7 @@ from keras_gen.models import (
     BiGAN,
     ConditionalGAN,
     InfoGAN,
+    ProgressiveGAN,
     adversarial,
 )
 from keras_gen.models.adversarial.lapgan import enlarged, pyramid
@@ -581,8 +582,26 @@ WRONG += [
     ("a pyramid of vectors", lambda: LAPGAN((16,)), "images"),
     ("GANs of other shapes", lambda: LAPGAN((8, 8, 1), levels=1, gans=[GAN((8, 8, 1)), GAN((4, 4, 1))]), "gans"),
     ("bounds", lambda: LAPGAN((8, 8, 1), levels=1, bounds=(1, 0)), "bounds"),
+    ("a step of its own", lambda: LAPGAN((16, 16, 1), levels=1, gans=stepping()), "training step.*ProgressiveGAN"),
+    ("the latents of InfoGAN", lambda: InfoGAN((2,), latent_dim=3), "noise_dim"),
+    ("a network that is none", lambda: GAN((2,), discriminator="dcgan"), "Keras layer"),
+    ("an average of half precision", lambda: GAN((2,), dtype="bfloat16"), "mixed_bfloat16"),
+    ("a condition left out", lambda: one_sided(), "two inputs"),
+    ("labels one-hot", lambda: labelled_model().fit(X, np.eye(3)[[0, 1, 2] * 2]), "argmax"),
 ]
 X = np.linspace(0.0, 1.0, 12, dtype="float32").reshape(6, 2)
+
+
+def stepping():
+    """A pyramid's GANs of which one grows."""
+    shape = (16, 16, 1)
+    return [GAN(shape, 2, condition_shape=shape, penalties=losses.R1()), ProgressiveGAN((8, 8, 1), 2)]
+
+
+def one_sided():
+    """A discriminator of one input beside labels."""
+    discriminator = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    return ConditionalGAN((2,), num_classes=3, condition="concatenation", discriminator=discriminator)
 
 
 def wide_prior():

@@ -169,7 +169,7 @@ def normalized_by_batch(x, gamma, beta, epsilon):
     torch's own kernel: written in Keras's operations, the same takes a dozen passes over `x`.
     """
     y, mean, inverse = torch.native_batch_norm(x.movedim(-1, 1), gamma, beta, None, None, True, 0.0, epsilon)
-    return y.movedim(1, -1), mean.detach(), inverse.detach() ** -2.0 - epsilon
+    return y.movedim(1, -1), mean.detach(), (inverse.detach() ** -2.0 - epsilon).clamp(min=0.0)
 
 
 def transposed_convolution(x, kernel, bias, strides, padding):
