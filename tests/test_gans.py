@@ -9,7 +9,7 @@ import scipy.stats
 from keras import ops
 
 from keras_gen import losses, random
-from keras_gen.callbacks import ExactResume
+from keras_gen.callbacks import ExactResume, SampleGrid
 from keras_gen.distributions import Normal
 from keras_gen.models import (
     GAN,
@@ -27,8 +27,9 @@ from keras_gen.models import (
 )
 from keras_gen.models.adversarial.lapgan import enlarged, pyramid
 from keras_gen.models.players import player_variables
-from keras_gen.networks import MLP
+from keras_gen.networks import MLP, MappingNetwork
 from tests.cases import ADVERSARIAL, LATENT_DIM
+from tests.interrupting import Interrupt, Interruption
 
 BATCH = 32
 PLAYED = [name for name in ADVERSARIAL if name not in ("gan", "lsgan", "concatenation")]  # they are parts of the others
@@ -124,30 +125,11 @@ def test_a_sample_depends_on_its_key_alone(name):
     np.testing.assert_allclose(whole, model.sample(5, *condition, seed=4, batch_size=2), rtol=0, atol=1e-5)
 
 
-class Interrupt(keras.callbacks.Callback):
-    """Stops the training before its n-th step, once."""
-
-    def __init__(self, n):
-        super().__init__()
-        self.left = n
-
-    def get_state(self):
-        return {}
-
-    def set_state(self, state):
-        pass
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.left -= 1
-        if self.left < 0:
-            raise InterruptedError
-
-
 @pytest.mark.parametrize("name", PLAYED)
 def test_an_interrupted_and_a_saved_game_go_on_with_the_same_bits(name, tmp_path):
     """Stopped before its second step and begun again from the start's weights it ends as the whole; a file holds it."""
     model, before, _, after = played(name)
-    with pytest.raises(InterruptedError):
+    with pytest.raises(Interruption):
         restore(model, before)
         fit(model, name, callbacks=[ExactResume(tmp_path, every_steps=1), Interrupt(1)])
     restore(model, before)
@@ -397,7 +379,7 @@ def affine(layer, x):
 @pytest.mark.parametrize("loss", ["non_saturating", "least_squares", "wasserstein", "relativistic"])
 def test_the_discriminator_of_bigan_sees_pairs(loss):
     """Its scores are those of (x, E(x)) and (G(z), z), and each player's loss is that of the game; by numpy."""
-    model, x = make("bigan", loss=loss, penalties=[]), data("bigan", 6)[0]
+    model, x = make("bigan", loss=loss, penalties=[], clip=1.0), data("bigan", 6)[0]
     z = fixed(model, 6)
     flat = [x.reshape(6, -1), affine(model.to_code, mlp(model.encoder, x))], [numbers(model.fake(*tensors(z))), z]
     pairs = [np.concatenate([a.reshape(6, -1), b], axis=1) for a, b in flat]
@@ -587,9 +569,21 @@ WRONG += [
     ("a network that is none", lambda: GAN((2,), discriminator="dcgan"), "Keras layer"),
     ("an average of half precision", lambda: GAN((2,), dtype="bfloat16"), "mixed_bfloat16"),
     ("a condition left out", lambda: one_sided(), "two inputs"),
+    ("a code that is not finite", lambda: InfoGAN((2,)).make_code(2, numbers=[np.nan, 0.0]), "finite|NaN"),
+    ("a noise before the first", lambda: coded(noise=[0, -1]), "integers >= 0"),
+    ("a noise that is no index", lambda: coded(noise=[0.0, 1.0]), "integers >= 0"),
+    ("a target below zero", lambda: losses.GradientPenalty(target=-3.0), "target"),
+    ("a side in words", lambda: losses.GradientPenalty(one_sided="no"), "one_sided"),
+    ("a mean that grows", lambda: MappingNetwork(4, decay=2.0), "decay"),
+    ("a grid without labels", lambda: labelled_model().fit(X, [0, 1, 2] * 2, callbacks=[SampleGrid("grid")]), "y, the"),
     ("labels one-hot", lambda: labelled_model().fit(X, np.eye(3)[[0, 1, 2] * 2]), "argmax"),
 ]
 X = np.linspace(0.0, 1.0, 12, dtype="float32").reshape(6, 2)
+
+
+def coded(**kwargs):
+    model = InfoGAN((2,))
+    return model.sample_code(model.make_code(2), **kwargs)
 
 
 def stepping():

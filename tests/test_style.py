@@ -18,6 +18,7 @@ from keras_gen.networks import (
     StyleSynthesis,
 )
 from keras_gen.networks.growing import at_level
+from tests.interrupting import Interrupt, Interruption
 
 EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the same bits twice
 rng = np.random.default_rng(0)
@@ -275,29 +276,6 @@ def test_growth_survives_saving(tmp_path):
         fit(m, 16)
     assert model.level == pytest.approx(1.0)
     assert_all_equal(state(model), state(loaded))
-
-
-class Interruption(Exception):
-    """What stops a training here."""
-
-
-class Interrupt(keras.callbacks.Callback):
-    """Raises before the step-th step that it sees."""
-
-    def __init__(self, step):
-        super().__init__()
-        self.left = step
-
-    def get_state(self):
-        return {}
-
-    def set_state(self, state):
-        pass
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.left -= 1
-        if self.left < 0:
-            raise Interruption
 
 
 def test_growth_resumes_exactly(run_folder):

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_gen import plots
+from keras_gen.models import inputs
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -57,6 +58,10 @@ class SampleGrid(keras.callbacks.Callback):
         self.columns = columns or math.ceil(math.sqrt(n))
         self.log_dir, self.draw, self.sample_arguments = log_dir, draw or self._grid, sample_arguments
         self._writer = None
+
+    def on_train_begin(self, logs=None):
+        """A condition that the model cannot take is refused before the first step, not at the end of an epoch."""
+        inputs.check_condition(self.model, self.model._repeat(self.condition, self.n), self.n)
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every == 0:

@@ -105,6 +105,10 @@ class GradientPenalty(Penalty):
 
     def __init__(self, weight=10.0, every=1, target=1.0, one_sided=False):
         super().__init__(weight, every)
+        if isinstance(target, bool) or not isinstance(target, numbers.Real) or not 0 <= target < float("inf"):
+            raise ValueError(f"Expected `target` as a number >= 0. Received: target={target!r}.")
+        if not isinstance(one_sided, bool):
+            raise ValueError(f"Expected `one_sided` as True or False. Received: one_sided={one_sided!r}.")
         self.target, self.one_sided = target, one_sided
 
     def value(self, score, real, fake, noise):

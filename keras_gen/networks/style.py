@@ -72,6 +72,8 @@ class MappingNetwork(EqualizedNetwork):
     def __init__(self, style_dim=128, depth=8, rate=0.01, decay=0.995, **kwargs):
         super().__init__(**kwargs)
         self.style_dim, self.depth = positive_int(style_dim, "style_dim"), positive_int(depth, "depth")
+        if not isinstance(decay, (int, float)) or not 0.0 <= decay < 1.0:
+            raise ValueError(f"Expected `decay` as a number from 0 to below 1. Received: decay={decay!r}.")
         self.rate, self.decay = rate, decay
         self.normalize = layers.PixelNormalization(dtype=self.dtype_policy, name="normalize")
         self.maps = [

@@ -21,7 +21,7 @@ from keras import ops
 
 from keras_gen import backend, losses, networks, random
 from keras_gen.distributions import Normal
-from keras_gen.models.adversarial.gan import as_scores, check_between
+from keras_gen.models.adversarial.checks import as_scores, check_positive
 from keras_gen.models.autoencoder import Autoencoder
 from keras_gen.models.latent import apply_network
 
@@ -70,7 +70,7 @@ class AdversarialAutoencoder(Autoencoder):
         self.loss_name, self.game = loss, losses.get_adversarial_loss(loss)
         if self.game.needs_real:
             raise ValueError(f"Expected a game whose generator sees fakes alone, not relativistic. Received: {loss!r}.")
-        self.weight = check_between(1.0 if weight is None else weight, "weight", 0.0, float("inf"))
+        self.weight = check_positive(weight, "weight")
         origin = ops.zeros((self.latent_dim,), self.real_dtype)
         self._standard_normal = Normal(origin, 1.0, event_shape=(self.latent_dim,))
         self._check_prior()

@@ -27,8 +27,8 @@ from keras import ops
 
 from keras_gen import backend
 from keras_gen.losses import R1, LeastSquares
+from keras_gen.models.adversarial.checks import as_scores
 from keras_gen.models.adversarial.encoding import EncodingGAN
-from keras_gen.models.adversarial.gan import as_scores
 from keras_gen.models.latent import apply_network
 
 

@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from keras_gen import networks
-from keras_gen.models.adversarial.gan import GAN, check_network
+from keras_gen.models.adversarial.checks import check_network
+from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.latent import Coding, apply_network, refuse_condition
 
 

@@ -12,7 +12,8 @@ so that D's features must serve both questions, and f is evaluated once.
 from keras import ops
 
 from keras_gen import backend
-from keras_gen.models.adversarial.gan import GAN, as_scores
+from keras_gen.models.adversarial.checks import as_scores
+from keras_gen.models.adversarial.gan import GAN
 
 
 class FeatureGAN(GAN):

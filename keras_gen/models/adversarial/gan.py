@@ -16,7 +16,6 @@ grows. Samples vary less, and look better where those far from the mean do not (
 """
 
 import math
-import warnings
 
 import keras
 import numpy as np
@@ -25,13 +24,22 @@ from keras import ops
 from keras_gen import backend, layers, losses, networks, random
 from keras_gen.models import inputs
 from keras_gen.models.adversarial.averaging import average_network, update_average
-from keras_gen.models.adversarial.endings import BOUNDS, ends_in_bounds
+from keras_gen.models.adversarial.checks import (
+    as_scores,
+    check_between,
+    check_network,
+    check_parts,
+    check_penalties,
+    check_positive,
+    warn_of_bounded_scores,
+    warn_of_normalised_gradients,
+    warn_of_range,
+    warn_of_unheld_critic,
+)
 from keras_gen.models.adversarial.projection import descend, nearest_draw, squared_distance
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latent import LatentModel, apply_network
 from keras_gen.models.players import player_variables
-
-SLACK = 0.05  # data are not warned of for less: noise and resizing lead a little beyond
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -63,7 +71,8 @@ class GAN(GenerativeModel):
 
     Warns:
         UserWarning: a discriminator that ends in a sigmoid, or the like, under a loss that reads logits; one with batch
-            normalisation beside a penalty; in `fit`, arrays beyond the bounds of the generator's last activation.
+            normalisation beside a penalty; one that nothing holds 1-Lipschitz under the Wasserstein loss; in `fit`,
+            arrays beyond the bounds of the generator's last activation.
 
     Example:
         >>> import numpy as np
@@ -108,7 +117,8 @@ class GAN(GenerativeModel):
         warn_of_bounded_scores(self.discriminator, self.game)
         warn_of_normalised_gradients(self.discriminator, self.penalties)
         self.discriminator_steps = inputs.check_count(discriminator_steps, "discriminator_steps")
-        self.clip = check_between(clip, "clip", 0.0, np.inf)
+        self.clip = None if clip is None else check_positive(clip, "clip")
+        warn_of_unheld_critic(self.discriminator, self.game, self.penalties, self.clip)
         self.average = check_between(average, "average", 0.0, 1.0)
         if self.average is not None and self.variable_dtype in ("float16", "bfloat16"):
             raise ValueError(
@@ -184,14 +194,7 @@ class GAN(GenerativeModel):
 
     def check_support(self, x):
         """Warn of data that the generator cannot make: beyond the bounds of its last activation."""
-        bounds = BOUNDS.get(ends_in_bounds(self.generator))
-        if bounds and not bounds[0] - SLACK <= x.min() <= x.max() <= bounds[1] + SLACK:
-            warnings.warn(
-                f"Expected data in [{bounds[0]}, {bounds[1]}], where the generator's last activation leads. Received: "
-                f"values between {x.min()} and {x.max()}. Rescale the data, or give a generator of their range "
-                "(`output_activation='tanh'` for [-1, 1]).",
-                stacklevel=2,
-            )
+        warn_of_range(x, self.generator)
 
     def begin_epoch(self):
         """A batch of data without K examples is refused before the first step."""
@@ -312,7 +315,7 @@ class GAN(GenerativeModel):
         own = {"temperature": temperature, "batch_size": batch_size, "verbose": verbose}
         if truncation is None:
             return super().sample(n, condition, seed=seed, **own)
-        check_between(truncation, "truncation", 0.0, np.inf)
+        check_positive(truncation, "truncation")
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), inputs.check_count(n, "n")))
         condition = inputs.check_condition(self, self._repeat(condition, n), n)
         numbers = {"temperature": inputs.check_temperature(temperature), "truncation": truncation}
@@ -347,8 +350,7 @@ class GAN(GenerativeModel):
         """
         x, condition, _ = inputs.check_arrays(self, x, condition, stream=False)
         steps, starts = inputs.check_count(steps, "steps"), inputs.check_count(starts, "starts")
-        if learning_rate is None or not check_between(learning_rate, "learning_rate", 0.0, np.inf):
-            raise ValueError("Expected `learning_rate` as a positive number. Received: None.")
+        check_positive(learning_rate, "learning_rate")
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), len(x)))
 
         def nearest(x, keys, rate, condition=None):
@@ -376,78 +378,9 @@ class GAN(GenerativeModel):
 
 def truncated(z, t):
     """Standard normal numbers z as normal numbers given |z| <= t."""
-    root, below_one = math.sqrt(2.0), 1.0 - 2.0**-24
-    inside = root * ops.erfinv(ops.clip(ops.erf(z / root) * ops.erf(t / root), -below_one, below_one))
-    return ops.clip(ops.where(ops.abs(z) > 5.0, z, inside), -t, t)  # of 5 and more erf is 1 but for rounding
-
-
-def warn_of_bounded_scores(discriminator, game):
-    """Warn where the scores cannot be the real numbers that the loss reads."""
-    if game.unbounded and (activation := ends_in_bounds(discriminator)):
-        warnings.warn(
-            f"Expected a discriminator without an activation at its end: {type(game).__name__} reads its scores as any "
-            f"real numbers. Received: {discriminator.name!r}, which ends in {activation}. Remove it.",
-            stacklevel=3,
-        )
-
-
-def warn_of_normalised_gradients(discriminator, penalties):
-    """Warn where a penalty of the gradient of one example's score meets scores that depend on the others."""
-    if penalties and any(isinstance(layer, keras.layers.BatchNormalization) for layer in layers_of(discriminator)):
-        warnings.warn(
-            "Expected a discriminator without batch normalisation beside a penalty of its gradient: the score of an "
-            f"example must not depend on the others. Received: {discriminator.name!r}, which has some. Build it "
-            "without, `normalization=None` in the networks of this package.",
-            stacklevel=3,
-        )
-
-
-def layers_of(layer):
-    """The layers within `layer`, itself included."""
-    return layer._flatten_layers() if hasattr(layer, "_flatten_layers") else [layer]
-
-
-def check_network(network, name):
-    """None, or a Keras layer or model."""
-    if network is not None and not isinstance(network, keras.layers.Layer):
-        raise ValueError(f"Expected `{name}` as a Keras layer or model, or None. Received: {network!r}.")
-    return network
-
-
-def check_parts(size, parts):
-    """Raise unless a batch of `size` examples can be cut into `parts`."""
-    if size < parts:
-        raise ValueError(
-            f"Expected at least {parts} examples in each batch, one for each of discriminator_steps={parts}. Received: "
-            f"a batch of {size}. Use another `batch_size`, or a number of examples that leaves no such remainder."
-        )
-
-
-def as_scores(scores, dtype):
-    """The discriminator's output as `(batch,)`, in `dtype`."""
-    shape = tuple(scores.shape)[1:]
-    if shape not in ((), (1,)):
-        raise ValueError(
-            f"Expected a discriminator with output (batch, 1), one score an example. Received: (batch, *{shape})."
-        )
-    return ops.cast(scores[:, 0] if shape else scores, dtype)
-
-
-def check_penalties(penalties):
-    """A list of `Penalty`."""
-    penalties = list(penalties) if isinstance(penalties, (list, tuple)) else [penalties]
-    if not all(isinstance(p, losses.Penalty) for p in penalties):
-        raise ValueError(f"Expected `penalties` as `losses.Penalty`, or a list of them. Received: {penalties!r}.")
-    return penalties
-
-
-def check_between(value, name, low, high):
-    """None, or a number in (low, high)."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not low < value < high:
-        raise ValueError(f"Expected `{name}` as a number between {low:g} and {high:g}, or None. Received: {value!r}.")
-    return float(value)
+    root = math.sqrt(2.0)
+    inside = root * ops.erfinv(ops.erf(z / root) * ops.erf(t / root))
+    return ops.clip(ops.where(ops.abs(z) > 5.0, z, inside), -t, t)  # beyond 5 erf is 1 but for rounding
 
 
 def _penalty_name(i, penalties):

@@ -31,6 +31,7 @@ from keras import ops
 from keras_gen import random
 from keras_gen.layers.shapes import as_shape
 from keras_gen.models import inputs
+from keras_gen.models.adversarial.checks import check_positive
 from keras_gen.models.adversarial.features import FeatureGAN
 from keras_gen.models.adversarial.gan import truncated
 
@@ -80,7 +81,7 @@ class InfoGAN(FeatureGAN):
         self.categorical, self.continuous = _check_code(categorical, continuous)
         weights = {"information_weight": information_weight, "continuous_weight": continuous_weight}
         for name, value in {**weights, "smallest_scale": smallest_scale}.items():
-            setattr(self, name, _positive(value, name))
+            setattr(self, name, check_positive(value, name))
         self.noise_dim = inputs.check_count(noise_dim, "noise_dim")
         super().__init__(event_shape, self.noise_dim + self.code_dim, **kwargs)
         outputs = sum(self.categorical) + 2 * self.continuous
@@ -177,6 +178,7 @@ class InfoGAN(FeatureGAN):
         n, count = inputs.check_count(n, "n"), len(self.categorical)
         labels = _rows(labels, n, count, "labels")
         numbers = _rows(numbers, n, self.continuous, "numbers")
+        inputs.check_finite(numbers, "numbers")
         if ((labels < 0) | (labels >= np.array(self.categorical)) | (labels != np.floor(labels))).any():
             raise ValueError(f"Expected labels as integers below {self.categorical}. Received: {labels.tolist()}.")
         hot = [np.eye(k)[labels[:, i].astype(int)] for i, k in enumerate(self.categorical)]
@@ -191,11 +193,14 @@ class InfoGAN(FeatureGAN):
             noise: `(n,)` integers >= 0: sample i has the noise e of sample `noise[i]` of `sample`. Default 0, 1, ....
 
         Raises:
-            ValueError: a code of another shape.
+            ValueError: a code of another shape or not finite, a noise that is no index or not one a code.
         """
         code = inputs.to_numpy(code, "code").astype("float32")
         inputs.check_shape(code.shape, (self.code_dim,), "code")
+        inputs.check_finite(code, "code")
         rows = np.arange(len(code)) if noise is None else np.asarray(noise)
+        if rows.shape != (len(code),) or rows.dtype.kind not in "iu" or (rows < 0).any():
+            raise ValueError(f"Expected `noise` as {len(code)} integers >= 0, one a code. Received: {noise!r}.")
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), int(rows.max()) + 1))[rows]
         run = self._compiled("sample_code", lambda keys, code: self.decoded(self._latents(keys, code)))
         return self._in_batches(run, {"keys": keys, "code": code}, {}, batch_size, verbose)
@@ -251,12 +256,6 @@ def _check_code(categorical, continuous):
             f"Received: categorical={categorical}, continuous={continuous}."
         )
     return categorical, continuous
-
-
-def _positive(value, name):
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < value < math.inf:
-        raise ValueError(f"Expected `{name}` as a positive number. Received: {value!r}.")
-    return float(value)
 
 
 def _rows(values, n, width, name):

@@ -27,7 +27,8 @@ from keras import ops
 
 from keras_gen import losses, networks
 from keras_gen.models import inputs
-from keras_gen.models.adversarial.gan import GAN, check_between
+from keras_gen.models.adversarial.checks import check_between
+from keras_gen.models.adversarial.gan import GAN
 from keras_gen.networks.growing import at_level, growing_shape
 
 

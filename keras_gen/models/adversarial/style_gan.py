@@ -34,7 +34,8 @@ from keras import ops
 from keras_gen import backend, losses, networks, random
 from keras_gen.losses.batches import batch_mean
 from keras_gen.models import inputs
-from keras_gen.models.adversarial.gan import GAN, check_between
+from keras_gen.models.adversarial.checks import check_between
+from keras_gen.models.adversarial.gan import GAN
 from keras_gen.networks.equalized import image_shape, style_filters
 
 R1_AT_1024 = 2.5

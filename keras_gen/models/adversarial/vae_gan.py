@@ -25,9 +25,9 @@ from keras import ops
 
 from keras_gen import backend, layers
 from keras_gen.distributions import Normal, kl_divergence
+from keras_gen.models.adversarial.checks import as_scores, check_between
 from keras_gen.models.adversarial.encoding import EncodingGAN
 from keras_gen.models.adversarial.features import check_features
-from keras_gen.models.adversarial.gan import as_scores, check_between
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
