@@ -24,11 +24,13 @@ from keras_gen.layers.resampling import Blur, doubled, halved
 from keras_gen.layers.spectral import SpectralNormalization
 from keras_gen.layers.stochastic import Sampling
 from keras_gen.layers.style import AdaIN, ModulatedConv2D, NoiseInjection, PixelNormalization
+from keras_gen.layers.upsampling import BicubicUpsampling, SubPixel
 
 __all__ = [
     "AdaIN",
     "BatchNormalization",
     "BernoulliHead",
+    "BicubicUpsampling",
     "Blur",
     "CategoricalHead",
     "ConditionEncoder",
@@ -53,6 +55,7 @@ __all__ = [
     "Sampling",
     "SpectralNormalization",
     "StudentTHead",
+    "SubPixel",
     "attach_condition",
     "attached_channels",
     "doubled",

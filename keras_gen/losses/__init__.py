@@ -13,6 +13,7 @@ from keras_gen.losses.adversarial import (
     get_adversarial_loss,
 )
 from keras_gen.losses.generator_terms import feature_matching, mutual_information, path_length
+from keras_gen.losses.image_terms import absolute_error, squared_error
 from keras_gen.losses.penalties import DRAGAN, R1, R2, GradientPenalty, Penalty, squared_gradient
 
 __all__ = [

@@ -21,6 +21,7 @@ from keras_gen.models.base import Batch, GenerativeModel
 from keras_gen.models.divergence import Divergence, DivergenceError
 from keras_gen.models.iwae import IWAE
 from keras_gen.models.pca import PCA, ProbabilisticPCA
+from keras_gen.models.super_resolution import SuperResolution
 from keras_gen.models.vae import VAE, ConditionalVAE
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "ProbabilisticPCA",
     "ProgressiveGAN",
     "StyleGAN",
+    "SuperResolution",
     "VAE",
     "VAEGAN",
     "WGAN",

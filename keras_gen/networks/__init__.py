@@ -17,6 +17,7 @@ from keras_gen.networks.growing import GrowingDiscriminator, GrowingGenerator
 from keras_gen.networks.mlp import MLP
 from keras_gen.networks.residual import ResidualDiscriminator, ResidualGenerator
 from keras_gen.networks.style import MappingNetwork, StyleGenerator, StyleSynthesis
+from keras_gen.networks.upscaling import EDSR, ESPCN, RRDBNet, SRResNet
 
 __all__ = [
     "ConvDecoder",
@@ -26,13 +27,17 @@ __all__ = [
     "DenseDiscriminator",
     "DenseGenerator",
     "DetailGenerator",
+    "EDSR",
+    "ESPCN",
     "GrowingDiscriminator",
     "GrowingGenerator",
     "MLP",
     "MappingNetwork",
     "Network",
+    "RRDBNet",
     "ResidualDiscriminator",
     "ResidualGenerator",
+    "SRResNet",
     "StyleDiscriminator",
     "StyleGenerator",
     "StyleSynthesis",

@@ -23,7 +23,6 @@ from keras import ops
 
 from keras_gen import backend, layers, losses, networks, random
 from keras_gen.models import inputs
-from keras_gen.models.adversarial.averaging import average_network, update_average
 from keras_gen.models.adversarial.checks import (
     as_scores,
     check_between,
@@ -37,6 +36,7 @@ from keras_gen.models.adversarial.checks import (
     warn_of_unheld_critic,
 )
 from keras_gen.models.adversarial.projection import descend, nearest_draw, squared_distance
+from keras_gen.models.averaging import average_network, update_average
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latent import LatentModel, apply_network
 from keras_gen.models.players import player_variables
