@@ -210,11 +210,12 @@ def machine():
 
 def show(row):
     """The lines of the table."""
+    other = "hand" if "hand" in row["wall"]["milliseconds_a_step"] else "torch"
     for clock in ("wall", "processor"):
         times = "".join(f"  {name} {ms:7.3f}" for name, ms in row[clock]["milliseconds_a_step"].items())
-        ratios = "".join(f"  {name} {r:5.2f}" for name, r in row[clock]["ratio_to_hand"].items() if name != "hand")
+        ratios = "".join(f"  {name} {r:5.2f}" for name, r in row[clock][f"ratio_to_{other}"].items() if name != other)
         print(
-            f"{keras.config.backend():11}{row['case']:9}{clock:10} ms a step:{times}   ratio to hand:{ratios}",
+            f"{keras.config.backend():11}{row['case']:9}{clock:10} ms a step:{times}   ratio to {other}:{ratios}",
             flush=True,
         )
 
