@@ -16,8 +16,8 @@ FILE = Path(__file__).with_name("public_names.txt")
 ROOMS = [
     "backend", "random", "integrate", "distributions", "layers", "networks", "losses", "diffusion", "mcmc",
     "models", "callbacks", "metrics", "metrics.extractors", "datasets", "datasets.digits", "datasets.mnist",
-    "datasets.fashion_mnist", "datasets.binarized_mnist", "datasets.toys", "datasets.usps", "plots",
-    "interop",
+    "datasets.fashion_mnist", "datasets.binarized_mnist", "datasets.toys", "datasets.usps",
+    "datasets.photographs", "plots", "interop",
 ]  # fmt: skip
 
 

@@ -1,14 +1,14 @@
 """Data sets in the form of `keras.datasets`: `module.load_data()` returns numpy arrays.
 
-`digits` is part of the package. `mnist`, `fashion_mnist`, `usps` and `binarized_mnist` are read from a local folder,
-named by an argument or by the environment variable `KERAS_GEN_DATA`; the first three can be downloaded by
-Keras. `image_folder` reads pictures, one subfolder a class. `toys` draws two-dimensional densities.
+`digits` and `photographs` are part of the package. `mnist`, `fashion_mnist`, `usps` and `binarized_mnist` are read
+from a local folder, named by an argument or by the environment variable `KERAS_GEN_DATA`; the first three can be
+downloaded by Keras. `image_folder` reads pictures, one subfolder a class. `toys` draws two-dimensional densities.
 Values are as stored (`uint8`): scaling them is a choice of the model's likelihood.
 
 Data larger than memory: `Batches` streams what a source gives one by one; `ImageFolder` and `NpzShards` are sources.
 """
 
-from keras_gen.datasets import binarized_mnist, digits, fashion_mnist, mnist, toys, usps
+from keras_gen.datasets import binarized_mnist, digits, fashion_mnist, mnist, photographs, toys, usps
 from keras_gen.datasets.batches import Batches
 from keras_gen.datasets.folder import ImageFolder, image_folder
 from keras_gen.datasets.patches import PatchPairs
@@ -26,6 +26,7 @@ __all__ = [
     "fashion_mnist",
     "image_folder",
     "mnist",
+    "photographs",
     "toys",
     "usps",
 ]
