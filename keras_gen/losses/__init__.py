@@ -13,7 +13,14 @@ from keras_gen.losses.adversarial import (
     get_adversarial_loss,
 )
 from keras_gen.losses.generator_terms import feature_matching, mutual_information, path_length
-from keras_gen.losses.image_terms import absolute_error, squared_error
+from keras_gen.losses.image_terms import (
+    Perceptual,
+    absolute_error,
+    perceptual,
+    squared_error,
+    total_variation,
+    vgg19_features,
+)
 from keras_gen.losses.penalties import DRAGAN, R1, R2, GradientPenalty, Penalty, squared_gradient
 
 __all__ = [
@@ -26,14 +33,20 @@ __all__ = [
     "Minimax",
     "NonSaturating",
     "Penalty",
+    "Perceptual",
     "R1",
     "R2",
     "Relativistic",
     "RelativisticAverage",
     "Wasserstein",
+    "absolute_error",
     "feature_matching",
     "get_adversarial_loss",
     "mutual_information",
     "path_length",
+    "perceptual",
+    "squared_error",
     "squared_gradient",
+    "total_variation",
+    "vgg19_features",
 ]

@@ -78,14 +78,22 @@ def check_parts(size, parts):
         )
 
 
-def as_scores(scores, dtype):
-    """The discriminator's output as `(batch,)`, in `dtype`."""
+def as_scores(scores, dtype, patches=False):
+    """The discriminator's output as `(batch,)`, in `dtype`; with `patches` an image of scores as `(batch, patches)`."""
     shape = tuple(scores.shape)[1:]
+    if patches and len(shape) == 3 and shape[-1] == 1 and None not in shape:
+        return ops.cast(ops.reshape(scores, (-1, shape[0] * shape[1])), dtype)
     if shape not in ((), (1,)):
         raise ValueError(
-            f"Expected a discriminator with output (batch, 1), one score an example. Received: (batch, *{shape})."
+            "Expected a discriminator with output (batch, 1), one score an example"
+            f"{', or (batch, h, w, 1), one a patch' if patches else ''}. Received: (batch, *{shape})."
         )
     return ops.cast(scores[:, 0] if shape else scores, dtype)
+
+
+def per_example(values):
+    """The mean over patches of what there is one of for each: `(batch,)`; what is `(batch,)` already stays."""
+    return values if len(values.shape) == 1 else ops.mean(values, axis=tuple(range(1, len(values.shape))))
 
 
 def check_penalties(penalties):
@@ -100,6 +108,13 @@ def check_positive(value, name):
     """A finite number above 0."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0.0 < value < np.inf:
         raise ValueError(f"Expected `{name}` as a positive number. Received: {name}={value!r}.")
+    return float(value)
+
+
+def check_not_negative(value, name):
+    """A finite number, 0 or above."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0.0 <= value < np.inf:
+        raise ValueError(f"Expected `{name}` as a number >= 0. Received: {name}={value!r}.")
     return float(value)
 
 

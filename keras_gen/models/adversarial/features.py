@@ -12,7 +12,7 @@ so that D's features must serve both questions, and f is evaluated once.
 from keras import ops
 
 from keras_gen import backend
-from keras_gen.models.adversarial.checks import as_scores
+from keras_gen.models.adversarial.checks import as_scores, per_example
 from keras_gen.models.adversarial.gan import GAN
 
 
@@ -69,7 +69,7 @@ class FeatureGAN(GAN):
         features, score = self.judged(self.seen(self.fake(z, condition, training=True)), condition, training=True)
         real = self.score(self.seen(batch.x), batch.condition, training=True) if self.game.needs_real else None
         extra = self.extra_terms(z, condition, features)
-        return {"loss": self.game.generator(real, score) + extra["loss"]}
+        return {"loss": per_example(self.game.generator(real, score)) + extra["loss"]}
 
     def objective(self, x, condition=None, training=False):
         """Losses of both players as they are, for `evaluate`: `loss` is the discriminator's, without penalties."""
@@ -77,10 +77,10 @@ class FeatureGAN(GAN):
         real_features, real = self.judged(x, condition)
         features, fake = self.judged(self.fake(z, condition), condition)
         extra = self.extra_terms(z, condition, features, condition, real_features)
-        terms = _joined({"loss": self.game.discriminator(real, fake)}, extra)
-        g = self.game.generator(real, fake) + self.extra_terms(z, condition, features)["loss"]
-        logs = {"real_score": real, "fake_score": fake, "discriminator_loss": terms["loss"], "generator_loss": g}
-        return {**terms, **logs}
+        terms = _joined({"loss": per_example(self.game.discriminator(real, fake))}, extra)
+        g = per_example(self.game.generator(real, fake)) + self.extra_terms(z, condition, features)["loss"]
+        logs = {"discriminator_loss": terms["loss"], "generator_loss": g}
+        return {**terms, **logs, "real_score": per_example(real), "fake_score": per_example(fake)}
 
 
 def check_features(network):

@@ -10,6 +10,10 @@ each step on fresh data: a batch of `fit` is cut into K parts, one a step of the
 many fakes as the last part has examples. With a condition c both networks see it, and fakes get the conditions of the
 batch, draws from p(c).
 
+A discriminator may score patches, an image of scores D_p(x): then E is also over the patches p, of the losses d and g
+of each (the least squares of a mean are not the mean of least squares), while penalties, logs and `model(x)` take the
+mean score of an example.
+
 Samples come from the average generator (`averaging`), or from the last one. Truncated at t, each z_j is a normal number
 given |z_j| <= t: z' = sqrt(2) erfinv(erf(t / sqrt(2)) erf(z / sqrt(2))) of the z that is drawn, so that z' -> z as t
 grows. Samples vary less, and look better where those far from the mean do not (Brock et al. 2019).
@@ -30,6 +34,7 @@ from keras_gen.models.adversarial.checks import (
     check_parts,
     check_penalties,
     check_positive,
+    per_example,
     warn_of_bounded_scores,
     warn_of_normalised_gradients,
     warn_of_range,
@@ -54,7 +59,8 @@ class GAN(GenerativeModel):
         latent_dim: dimension of z, default 64.
         generator: network z -> x, `(batch, latent_dim)` to `(batch, *event_shape)`; default by the shape of the data:
             that of DCGAN for images, dense layers for vectors.
-        discriminator: network x -> score, `(batch, 1)` or `(batch,)`, without a sigmoid; default likewise.
+        discriminator: network x -> score, `(batch, 1)` or `(batch,)`, or `(batch, h, w, 1)` of patches, without a
+            sigmoid; default likewise.
         loss: name of a `losses.ADVERSARIAL_LOSSES`, or an `AdversarialLoss`. Default "non_saturating".
         penalties: a `losses.Penalty` or a list of them. Default none.
         discriminator_steps: K, default 1.
@@ -172,14 +178,14 @@ class GAN(GenerativeModel):
         return ops.cast(y, self.real_dtype)
 
     def score(self, x, condition=None, training=False):
-        """D(x), or D(x, condition), in float32 at least: `(batch,)`."""
+        """D(x), or D(x, condition), in float32 at least: `(batch,)`, or `(batch, patches)` where it scores patches."""
         encoded = None if condition is None else self.condition_encoder(condition)
         scores = apply_network(self.discriminator, x, encoded, training)
-        return as_scores(scores, self.real_dtype)
+        return as_scores(scores, self.real_dtype, patches=True)
 
     def call(self, x, condition=None, training=False):
         """The discriminator's score, `(batch,)`."""
-        return self.score(self._event(x), condition, training)
+        return per_example(self.score(self._event(x), condition, training))
 
     def draw(self, n, noise=None):
         """z ~ N(0, I), `(n, latent_dim)`, from the training noise."""
@@ -213,8 +219,8 @@ class GAN(GenerativeModel):
 
     def discriminator_losses(self, scores, real, fake, condition):
         """The objective of the `scores`, of data and of fakes, and the penalties: a dict of `(batch,)`."""
-        loss = self.game.discriminator(*scores)
-        terms = {"real_score": scores[0], "fake_score": scores[1]}
+        loss = per_example(self.game.discriminator(*scores))
+        terms = {"real_score": per_example(scores[0]), "fake_score": per_example(scores[1])}
         for i, penalty in enumerate(self.penalties):
             terms[_penalty_name(i, self.penalties)] = value = self._penalty(i, penalty, real, fake, condition, loss)
             loss = loss + value
@@ -227,7 +233,8 @@ class GAN(GenerativeModel):
         weight = ops.cast(weight, like.dtype) * penalty.every
 
         def value():
-            return weight * penalty.value(lambda x: self.score(x, condition, training=True), real, fake, self.noise)
+            score = lambda x: per_example(self.score(x, condition, training=True))  # noqa: E731
+            return weight * penalty.value(score, real, fake, self.noise)
 
         if penalty.every == 1:
             return value()
@@ -241,7 +248,7 @@ class GAN(GenerativeModel):
         real = None
         if self.game.needs_real:
             real = self.score(self.seen(batch.x), batch.condition, training=True)
-        return {"loss": self.game.generator(real, scores)}
+        return {"loss": per_example(self.game.generator(real, scores))}
 
     def update(self, batch):
         return self.turns(batch, {"generator": self.generator_terms})
@@ -280,8 +287,8 @@ class GAN(GenerativeModel):
         n = ops.shape(x)[0]
         fake = self.fake(self.draw(n, self.test_noise), condition)
         scores = self.score(x, condition), self.score(fake, condition)
-        d, g = self.game.discriminator(*scores), self.game.generator(*scores)
-        logs = {"real_score": scores[0], "fake_score": scores[1]}
+        d, g = (per_example(loss(*scores)) for loss in (self.game.discriminator, self.game.generator))
+        logs = {"real_score": per_example(scores[0]), "fake_score": per_example(scores[1])}
         return {"loss": d, "discriminator_loss": d, "generator_loss": g, **logs}
 
     # Samples.
