@@ -15,9 +15,9 @@ from keras_gen.datasets import PatchPairs, bicubic
 from keras_gen.datasets.patches import degraded, symmetry
 from keras_gen.datasets.resizing import weights
 from keras_gen.layers import BicubicUpsampling, SubPixel
-from keras_gen.models import SuperResolution
+from keras_gen.models import SRGAN, Batch, SuperResolution
 from keras_gen.models.tiling import windows
-from keras_gen.networks import EDSR, ESPCN, RRDBNet, SRResNet
+from keras_gen.networks import EDSR, ESPCN, DCGANDiscriminator, RRDBNet, SRResNet
 from tests.interrupting import Interrupt, Interruption
 
 EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the same bits twice
@@ -321,3 +321,63 @@ def test_bad_input_is_refused_before_compute(case, small_model):
     call, message = BAD[case]
     with pytest.raises(ValueError, match=message):
         call(small_model)
+
+
+# SRGAN.
+
+
+def srgan(**kwargs):
+    keras.utils.set_random_seed(4)
+    pair = {"generator": EDSR(2, 4, 1), "discriminator": DCGANDiscriminator((4, 8))}
+    return SRGAN((16, 16, 3), 2, seed=0, **{**pair, **kwargs})
+
+
+def fit(model, epochs=2, **kwargs):
+    model.compile(keras.optimizers.Adam(1e-2), run_eagerly=EAGER)
+    pairs = PatchPairs([picture(40, 50)], 2, patch=16, batch_size=4, batches=2)
+    return model.fit(pairs, epochs=epochs, seed=1, verbose=0, **kwargs).history
+
+
+def test_the_generators_loss_of_srgan_is_its_formula():
+    """content_weight c + adversarial_weight g, of the weights as they are; the discriminator sees x alone."""
+    model = srgan(content_weight=2.0, adversarial_weight=0.5)
+    x, y = draw((5, 16, 16, 3)), draw((5, 8, 8, 3), 1)
+    terms = model.generator_terms(Batch(ops.convert_to_tensor(x), ops.convert_to_tensor(y)))
+    fake = numbers(model.generator(y))
+    score = numbers(model.discriminator(fake, training=True))[:, 0]
+    content = np.mean((x - fake) ** 2, axis=(1, 2, 3))
+    np.testing.assert_allclose(numbers(terms["content"]), content, rtol=1e-4)
+    np.testing.assert_allclose(numbers(terms["loss"]), 2 * content + 0.5 * np.logaddexp(0, -score), rtol=1e-4)
+
+
+def test_content_comes_first():
+    """For `content_steps` steps the generator goes the way of content alone, then another."""
+    weights = []
+    for own in ({"adversarial_weight": 0.0}, {"content_steps": 100}, {"content_steps": 2}):
+        model = srgan(**{"adversarial_weight": 10.0, **own})
+        history = fit(model)
+        assert {"content", "adversarial", "discriminator_loss", "generator_loss"} <= set(history)
+        weights.append(np.concatenate([numbers(v).ravel() for v in model.generator.weights]))
+    np.testing.assert_allclose(weights[0], weights[1], rtol=0, atol=1e-6)
+    assert np.abs(weights[0] - weights[2]).max() > 1e-3
+
+
+def test_srgan_resumes_saves_and_upscales(tmp_path, loss="relativistic_average"):
+    """Interrupted it ends with the same bits; the file holds average and scale; `upscale` is `sample`."""
+    options = {"loss": loss, "average": 0.9, "content_steps": 1}
+    model = srgan(**options)
+    fit(model)
+    with pytest.raises(Interruption):
+        fit(srgan(**options), callbacks=[ExactResume(tmp_path / "run", every_steps=1), Interrupt(3)])
+    again = srgan(**options)
+    fit(again, callbacks=[ExactResume(tmp_path / "run", every_steps=1), Interrupt(100)])
+    for a, b in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_array_equal(numbers(a), numbers(b))
+    model.save(tmp_path / "model.keras")
+    loaded, image = keras.saving.load_model(tmp_path / "model.keras"), draw((8, 8, 3))
+    assert loaded.scale == 2 and loaded.loss_name == loss
+    np.testing.assert_array_equal(loaded.upscale(image), model.upscale(image))
+    expected = np.clip(model.sample(1, image[None], seed=3)[0], 0, 1)
+    np.testing.assert_allclose(model.upscale(image), expected, rtol=0, atol=1e-5)
+    with pytest.raises(NotImplementedError, match="no latents"):
+        model.project(draw((1, 16, 16, 3)))

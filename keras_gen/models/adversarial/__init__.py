@@ -8,6 +8,7 @@ from keras_gen.models.adversarial.infogan import InfoGAN
 from keras_gen.models.adversarial.lapgan import LAPGAN
 from keras_gen.models.adversarial.progressive_gan import ProgressiveGAN
 from keras_gen.models.adversarial.recipes import DCGAN, LSGAN, WGAN, WGANGP
+from keras_gen.models.adversarial.srgan import SRGAN
 from keras_gen.models.adversarial.style_gan import StyleGAN
 from keras_gen.models.adversarial.vae_gan import VAEGAN
 
@@ -21,6 +22,7 @@ __all__ = [
     "LAPGAN",
     "LSGAN",
     "ProgressiveGAN",
+    "SRGAN",
     "StyleGAN",
     "VAEGAN",
     "WGAN",

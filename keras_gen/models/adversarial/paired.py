@@ -88,7 +88,7 @@ class PairedGAN(GAN):
 
     def fake(self, z, condition=None, training=False, network=None):
         """G(y), `(batch, *event_shape)`, in float32 at least; there is no z."""
-        y = apply_network(network or self.generator, condition, training=training)
+        y = apply_network(network or self.generator, self.condition_encoder(condition), training=training)
         if tuple(y.shape)[1:] != self.event_shape:
             raise ValueError(
                 f"Expected a generator with output (batch, *{self.event_shape}). Received: {tuple(y.shape)}."
@@ -96,7 +96,7 @@ class PairedGAN(GAN):
         return ops.cast(y, self.real_dtype)
 
     def score(self, x, condition=None, training=False):
-        given = condition if self.conditional_discriminator else None
+        given = self.condition_encoder(condition) if self.conditional_discriminator else None
         return as_scores(apply_network(self.discriminator, x, given, training), self.real_dtype, patches=True)
 
     def call(self, x, condition=None, training=False):
@@ -152,7 +152,7 @@ class PairedGAN(GAN):
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class Pix2Pix(PairedGAN):
-    """Images translated by example: pairs (x, y), a U-Net, an L1 term of weight 100, a discriminator of 70 x 70 patches.
+    """Images translated by example: a U-Net, an L1 term of weight 100, a discriminator of 70 x 70 patches.
 
     The paper's optimizers: `keras.optimizers.Adam(2e-4, beta_1=0.5)` for both, batches of 1. Its generator's dropout is
     on after training too, as the only noise; here `sample` and `predict` are without, so that they are functions of y.

@@ -25,6 +25,7 @@ Reference:
 import keras
 
 from keras_gen import networks
+from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.adversarial.paired import PairedGAN
 from keras_gen.models.super_resolution import Upscaling, small_shape
 
@@ -73,6 +74,8 @@ class SRGAN(Upscaling, PairedGAN):
 
     def default_generator(self):
         return networks.SRResNet(self.scale, channels=self.event_shape[-1], dtype=self.dtype_policy)
+
+    default_discriminator = GAN.default_discriminator
 
     @property
     def enlarging_network(self):
