@@ -7,9 +7,9 @@
     upscale      `upscale` by the EDSR of the super-resolution application (32 filters, 8 blocks, x2) of an image of one
                  megapixel, in tiles, against torch on the same network, the whole image at once
 
-The contestants take turns. Torch runs in a process of its own, also where torch is the backend; the outputs of both
-networks are compared before (`apart`). Each side gets the same number of threads (OMP_NUM_THREADS; for TensorFlow
-TF_NUM_INTRAOP_THREADS too).
+The contestants take turns. Torch runs in a process of its own, also where torch is the backend. SRResNet and EDSR begin
+there with the weights of the Keras network, CycleGAN with the same layers. Each side gets the same number of threads
+(OMP_NUM_THREADS; for TensorFlow TF_NUM_INTRAOP_THREADS too).
 
     KERAS_BACKEND=jax OMP_NUM_THREADS=2 python -m benchmarks.image_to_image --output image_to_image-jax.json
 """
@@ -72,7 +72,7 @@ def ours(case, steps):
 
 
 def theirs(case, steps):
-    """The same in torch by hand; what its outputs differ from the Keras network's is printed."""
+    """The same in torch by hand; SRResNet begins at the Keras network's outputs, or an error is raised."""
     import torch
 
     from benchmarks import image_to_image_torch as hand
@@ -83,7 +83,8 @@ def theirs(case, steps):
         run, image = hand.upscale(model), arrays[0]
     elif case == "srresnet":
         batches = [a.reshape(steps, -1, *a.shape[1:]) for a in arrays]
-        run, _ = hand.super_resolution(model, *batches, RATE)
+        run, network = hand.super_resolution(model, *batches, RATE)
+        hand.check_same(network, model.network, batches[1][0])
     else:
         run = hand.cycle_gan(model, *arrays, RATE)
 

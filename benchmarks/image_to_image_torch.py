@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def convolution(layer, padding="same", mode="zeros"):
+def convolution(layer):
     """`nn.Conv2d` with the weights of a Keras `Conv2D`."""
     kernel = torch.from_numpy(np.array(keras.ops.convert_to_numpy(layer.kernel))).permute(3, 2, 0, 1)
-    made = nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2], bias=layer.use_bias, padding=padding)
+    made = nn.Conv2d(kernel.shape[1], kernel.shape[0], kernel.shape[2], bias=layer.use_bias, padding="same")
     with torch.no_grad():
         made.weight.copy_(kernel)
         if layer.use_bias:
@@ -74,6 +74,15 @@ def super_resolution(model, x, y, rate):
     return epoch, network
 
 
+def check_same(network, layer, y):
+    """Raise unless the torch network gives what the Keras layer gives for y, in training mode."""
+    with torch.no_grad():
+        ours = np.array(keras.ops.convert_to_numpy(layer(y, training=True)))
+        theirs = network(torch.from_numpy(np.moveaxis(y, -1, 1))).permute(0, 2, 3, 1).numpy()
+    if not np.allclose(ours, theirs, rtol=0, atol=1e-4):
+        raise SystemExit(f"The networks differ by {np.abs(ours - theirs).max()}.")
+
+
 def upscale(model):
     """A function of an image `(h, w, c)` that runs SRResNet or EDSR on the whole of it."""
     network = edsr(model.network)
@@ -107,3 +116,89 @@ class EDSR(nn.Module):
 
 def edsr(network):
     return EDSR(network).eval()
+
+
+# CycleGAN: the same layers, weights of their own.
+
+
+def translator(filters=64, blocks=6, channels=3):
+    """`networks.TranslationResNet`."""
+
+    def block(size, out, kernel, stride=1, pad="reflect", act=True):
+        layers = [nn.Conv2d(size, out, kernel, stride, kernel // 2, padding_mode=pad, bias=True)]
+        return [*layers, nn.InstanceNorm2d(out, affine=True), *([nn.ReLU()] if act else [])]
+
+    def up(size):
+        convolution = nn.ConvTranspose2d(size, size // 2, 3, 2, 1, output_padding=1)
+        return [convolution, nn.InstanceNorm2d(size // 2, affine=True), nn.ReLU()]
+
+    f, d = filters, 4 * filters
+    middle = [Residual(*block(d, d, 3), *block(d, d, 3, act=False)) for _ in range(blocks)]
+    down = [*block(f, 2 * f, 3, 2, "zeros"), *block(2 * f, d, 3, 2, "zeros")]
+    end = [nn.Conv2d(f, channels, 7, padding=3, padding_mode="reflect"), nn.Sigmoid()]
+    return nn.Sequential(*block(channels, f, 7), *down, *middle, *up(d), *up(2 * f), *end)
+
+
+def patch_discriminator(filters=(64, 128, 256, 512), channels=3):
+    """`networks.PatchDiscriminator`."""
+    layers, size = [], channels
+    for i, count in enumerate(filters):
+        last = i == len(filters) - 1
+        layers.append(nn.Conv2d(size, count, 4, 1 if last else 2, "same" if last else 1))
+        layers += [nn.InstanceNorm2d(count, affine=True)] * (i > 0) + [nn.LeakyReLU(0.2)]
+        size = count
+    return nn.Sequential(*layers, nn.Conv2d(size, 1, 4, padding="same"))
+
+
+class Pool:
+    """The last 50 fakes: with probability 1/2 one of them is shown, and replaced."""
+
+    def __init__(self, size=50):
+        self.size, self.images = size, []
+
+    def __call__(self, image):
+        if len(self.images) < self.size:
+            self.images.append(image)
+            return image
+        if np.random.random() < 0.5:
+            return image
+        k = np.random.randint(self.size)
+        shown, self.images[k] = self.images[k], image
+        return shown
+
+
+def cycle_gan(model, a, b, rate, cycle=10.0, identity=0.5):
+    """A function that trains a CycleGAN for an epoch of single pairs of images."""
+    g_ab, g_ba, d_a, d_b = translator(), translator(), patch_discriminator(), patch_discriminator()
+    generators = torch.optim.Adam([*g_ab.parameters(), *g_ba.parameters()], rate)
+    discriminators = torch.optim.Adam([*d_a.parameters(), *d_b.parameters()], rate)
+    a, b = (torch.from_numpy(np.ascontiguousarray(np.moveaxis(x, -1, 1))) for x in (a, b))
+    pool_a, pool_b, half = Pool(), Pool(), 0.5
+
+    def real(scores):
+        return half * ((scores - 1.0) ** 2).mean()
+
+    def fake(scores):
+        return half * (scores**2).mean()
+
+    def step(x, y):
+        to_b, to_a = g_ab(x), g_ba(y)
+        loss = real(d_b(to_b)) + real(d_a(to_a))
+        loss = loss + cycle * (F.l1_loss(g_ba(to_b), x) + F.l1_loss(g_ab(to_a), y))
+        loss = loss + identity * cycle * (F.l1_loss(g_ba(x), x) + F.l1_loss(g_ab(y), y))
+        generators.zero_grad()
+        loss.backward(inputs=[*g_ab.parameters(), *g_ba.parameters()])
+        generators.step()
+        shown_a, shown_b = pool_a(to_a.detach()), pool_b(to_b.detach())
+        loss = real(d_a(x)) + fake(d_a(shown_a)) + real(d_b(y)) + fake(d_b(shown_b))
+        discriminators.zero_grad()
+        loss.backward()
+        discriminators.step()
+        return loss
+
+    def epoch():
+        for k in range(len(a)):
+            loss = step(a[k : k + 1], b[k : k + 1])
+        return loss.item()
+
+    return epoch
