@@ -1,0 +1,131 @@
+"""What the commands share: failures in one line, listings of folders and zips, files written whole or not at all."""
+
+import contextlib
+import io
+import os
+import sys
+import zipfile
+from pathlib import Path
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+
+
+class Failure(Exception):
+    """What cannot be done, in one line for the user. Exit code 1."""
+
+
+class Usage(Exception):
+    """What the arguments contradict. Exit code 2."""
+
+
+def say(text):
+    """One line to the terminal's errors."""
+    print(f"super_resolution: {text}", file=sys.stderr, flush=True)
+
+
+def one_line(error, most=300):
+    """The message of an error, or else its type, without line breaks."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
+def has_suffix(name):
+    return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")
+
+
+def pictures_in(folder, deep=False):
+    """The files of a folder that have a picture's ending, sorted; with `deep` those of its subfolders too.
+
+    Raises:
+        Failure: no folder, one that cannot be read, or no picture in it.
+    """
+    try:
+        if not folder.is_dir():
+            raise Failure(f"{folder}: no such folder")
+        files = sorted(p for p in (folder.rglob("*") if deep else folder.iterdir()) if not p.is_dir())
+    except OSError as error:
+        raise Failure(f"{folder}: cannot be read: {error.strerror}") from error
+    files = [p for p in files if not p.name.startswith(".")]
+    pictures = [p for p in files if has_suffix(p)]
+    if not pictures:
+        searched = "" if deep else "; subfolders are not searched"
+        raise Failure(f"{folder}: no pictures in it ({' '.join(SUFFIXES)}){searched}")
+    if others := [p.name for p in files if not has_suffix(p)]:
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        say(f"{folder}: passed over, without a picture's ending: {', '.join(others[:3])}{more}")
+    return pictures
+
+
+def streams_in(path, most, deep=False):
+    """`(name, open)` of each picture of a folder or a zip; `open()` is a binary stream of at most `most` bytes.
+
+    Raises:
+        Failure: nothing there, no zip, or no picture in it; `open` raises it for a file that cannot be used.
+    """
+    if path.is_file():
+        return _members(path, most)
+    return [(str(p.relative_to(path)), lambda p=p: open_file(p, most)) for p in pictures_in(path, deep)]
+
+
+def open_file(path, most):
+    """A regular file of 1 to `most` bytes as a stream (opening a pipe would wait for ever)."""
+    try:
+        if not path.exists() and not path.is_symlink():
+            raise Failure(f"{path}: no such file")
+        if not path.is_file():
+            raise Failure(f"{path}: no regular file, or a link that leads nowhere")
+        _check_length(path, path.stat().st_size, most)
+        return open(path, "rb")
+    except OSError as error:
+        raise Failure(f"{path}: cannot be read: {error.strerror or one_line(error)}") from error
+
+
+def _members(path, most):
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        raise Failure(f"{path}: neither a folder nor a zip that can be read: {one_line(error)}") from error
+    entries = [e for e in archive.infolist() if has_suffix(e.filename) and not e.filename.startswith("__MACOSX/")]
+    if not entries:
+        raise Failure(f"{path}: no pictures in it ({' '.join(SUFFIXES)})")
+    return [(e.filename, lambda e=e: _open_member(archive, e, most)) for e in sorted(entries, key=lambda e: e.filename)]
+
+
+def _open_member(archive, entry, most):
+    _check_length(entry.filename, entry.file_size, most)
+    try:
+        with archive.open(entry) as stream:  # never more than was declared, and checked, is unpacked
+            return io.BytesIO(stream.read())
+    except Exception as error:  # a damaged archive makes zipfile and its decompressors raise many types
+        raise Failure(f"{entry.filename}: cannot be unpacked: {one_line(error)}") from error
+
+
+def _check_length(name, length, most):
+    if not 0 < length <= most:
+        raise Failure(f"{name}: it has {length} bytes; expected 1 to {most} (--max-pixels)")
+
+
+def writable(folder):
+    """The folder, made if need be.
+
+    Raises:
+        Failure: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Failure(f"{folder}: cannot be written to: {error.strerror}") from error
+    return folder
+
+
+@contextlib.contextmanager
+def whole(target):
+    """A temporary name beside `target`, with its ending, renamed to it when all went well."""
+    temporary = target.with_name(f".{os.getpid()}.{target.name}")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
