@@ -18,7 +18,9 @@ from keras_gen.layers.heads import (
     StudentTHead,
     get_head,
 )
+from keras_gen.layers.instance import InstanceNormalization
 from keras_gen.layers.minibatch import MinibatchStandardDeviation
+from keras_gen.layers.padding import ReflectionPadding2D
 from keras_gen.layers.priors import ConditionalNormalPrior, LearnedMixturePrior
 from keras_gen.layers.resampling import Blur, doubled, halved
 from keras_gen.layers.spectral import SpectralNormalization
@@ -43,6 +45,7 @@ __all__ = [
     "Dropout",
     "EqualizedConv2D",
     "EqualizedDense",
+    "InstanceNormalization",
     "LaplaceHead",
     "LearnedMixturePrior",
     "LogisticHead",
@@ -52,6 +55,7 @@ __all__ = [
     "NoiseInjection",
     "NormalHead",
     "PixelNormalization",
+    "ReflectionPadding2D",
     "Sampling",
     "SpectralNormalization",
     "StudentTHead",

@@ -91,7 +91,7 @@ class Perceptual(keras.layers.Layer):
     Example:
         >>> import keras
         >>> from keras_gen.losses import Perceptual
-        >>> content = Perceptual(keras.layers.AveragePooling2D())
+        >>> content = Perceptual(keras.layers.AveragePooling2D(2))
         >>> tuple(content(keras.ops.zeros((2, 4, 4, 3)), keras.ops.ones((2, 4, 4, 3))).shape)
         (2,)
     """

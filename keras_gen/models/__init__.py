@@ -13,6 +13,8 @@ from keras_gen.models.adversarial import (
     BiGAN,
     ConditionalGAN,
     InfoGAN,
+    PairedGAN,
+    Pix2Pix,
     ProgressiveGAN,
     StyleGAN,
 )
@@ -43,6 +45,8 @@ __all__ = [
     "LAPGAN",
     "LSGAN",
     "PCA",
+    "PairedGAN",
+    "Pix2Pix",
     "ProbabilisticPCA",
     "ProgressiveGAN",
     "SRGAN",

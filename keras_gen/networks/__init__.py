@@ -15,8 +15,10 @@ from keras_gen.networks.detail import DetailGenerator
 from keras_gen.networks.equalized import StyleDiscriminator
 from keras_gen.networks.growing import GrowingDiscriminator, GrowingGenerator
 from keras_gen.networks.mlp import MLP
+from keras_gen.networks.patch import PatchDiscriminator, default_patch_filters
 from keras_gen.networks.residual import ResidualDiscriminator, ResidualGenerator
 from keras_gen.networks.style import MappingNetwork, StyleGenerator, StyleSynthesis
+from keras_gen.networks.translation import TranslationResNet, TranslationUNet
 from keras_gen.networks.upscaling import EDSR, ESPCN, RRDBNet, SRResNet
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "MLP",
     "MappingNetwork",
     "Network",
+    "PatchDiscriminator",
     "RRDBNet",
     "ResidualDiscriminator",
     "ResidualGenerator",
@@ -41,8 +44,11 @@ __all__ = [
     "StyleDiscriminator",
     "StyleGenerator",
     "StyleSynthesis",
+    "TranslationResNet",
+    "TranslationUNet",
     "default_decoder",
     "default_discriminator",
     "default_encoder",
     "default_generator",
+    "default_patch_filters",
 ]

@@ -1,7 +1,7 @@
 """What the networks share: blocks of one form, a condition that is there or not, and their settings.
 
 A block is `h -> dropout(f(norm(W h + b)))`, W a dense or convolutional map, in which any part but W may be
-missing; before a batch normalisation, which has a shift of its own, b is left out.
+missing; before a batch or instance normalisation, which has a shift of its own, b is left out.
 
 A network is built from shapes alone, `build(x_shape, condition_shape)`: all weights exist after it, in the
 same order whatever the data, and no call is needed.
@@ -22,6 +22,7 @@ NORMALIZATIONS = {
     "batch": functools.partial(layers.BatchNormalization, synchronized=False),
     "synchronized_batch": functools.partial(layers.BatchNormalization, synchronized=True),
     "layer": keras.layers.LayerNormalization,
+    "instance": layers.InstanceNormalization,
 }
 
 
@@ -32,7 +33,7 @@ class Network(keras.layers.Layer):
         activation: of the hidden layers, default "relu".
         dropout: float in [0, 1), the rate after each hidden layer. Default 0.0.
         normalization: None (default), "batch", "synchronized_batch" (over all replicas, see
-            `layers.BatchNormalization`) or "layer", before each activation.
+            `layers.BatchNormalization`), "layer" or, of images, "instance", before each activation.
         kernel_initializer: default "glorot_uniform", Keras's own.
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
 
@@ -86,7 +87,7 @@ class Network(keras.layers.Layer):
         )  # fmt: skip
 
     def _linear(self, layer, size, *args, **kwargs):
-        own = {"kernel_initializer": self._initializer(), "use_bias": self.normalization != "batch"}
+        own = {"kernel_initializer": self._initializer(), "use_bias": self.normalization not in ("batch", "instance")}
         return layer(size, *args, **own, **kwargs, dtype=self.dtype_policy, name="linear")
 
     def _initializer(self):

@@ -6,6 +6,7 @@ from keras_gen.models.adversarial.conditional import ConditionalGAN
 from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.adversarial.infogan import InfoGAN
 from keras_gen.models.adversarial.lapgan import LAPGAN
+from keras_gen.models.adversarial.paired import PairedGAN, Pix2Pix
 from keras_gen.models.adversarial.progressive_gan import ProgressiveGAN
 from keras_gen.models.adversarial.recipes import DCGAN, LSGAN, WGAN, WGANGP
 from keras_gen.models.adversarial.srgan import SRGAN
@@ -21,6 +22,8 @@ __all__ = [
     "InfoGAN",
     "LAPGAN",
     "LSGAN",
+    "PairedGAN",
+    "Pix2Pix",
     "ProgressiveGAN",
     "SRGAN",
     "StyleGAN",

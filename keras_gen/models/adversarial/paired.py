@@ -38,9 +38,10 @@ class PairedGAN(GAN):
         condition_shape: of y; default that of x.
         generator: network y -> x; default `networks.TranslationResNet`.
         discriminator: network to scores, one an image `(batch, 1)` or one a patch `(batch, h, w, 1)`; default
-            `networks.PatchDiscriminator`. It takes y as its `condition` if `conditional_discriminator`.
-        content: c, "l1" (default), "l2" or a function of x and G(y) to `(batch,)`; one that is registered with Keras
-            is saved with the model.
+            `networks.PatchDiscriminator`, of patches up to the size of x. It takes y as its `condition` if
+            `conditional_discriminator`.
+        content: c, "l1" (default), "l2" or a function of x and G(y) to `(batch,)`, such as a `losses.Perceptual`; one
+            that is registered with Keras is saved with the model.
         content_weight, adversarial_weight: numbers >= 0, default 1.0 and 1.0.
         content_steps: steps of the generator for the content alone, default 0.
         conditional_discriminator: whether D sees y, default True.
@@ -70,19 +71,26 @@ class PairedGAN(GAN):
     ):  # fmt: skip
         if kwargs.get("num_classes") is not None:
             raise ValueError(f"Expected an image as the condition of {type(self).__name__}. Received: num_classes.")
-        self.content_name, self.content = content, _check_content(content)
+        if conditional_discriminator and kwargs.get("augment") is not None:
+            raise ValueError(
+                "Expected no `augment` with `conditional_discriminator`: x would be moved and y not. "
+                f"Received: augment={kwargs['augment']!r}. Augment the pairs before `fit`."
+            )
+        error = _check_content(content)
         self.content_weight = check_not_negative(content_weight, "content_weight")
         self.adversarial_weight = check_not_negative(adversarial_weight, "adversarial_weight")
         self.content_steps = int(check_not_negative(content_steps, "content_steps"))
         self.conditional_discriminator = bool(conditional_discriminator)
         super().__init__(event_shape, 1, condition_shape=condition_shape or event_shape, **kwargs)
+        self.content_name, self.content = content, error  # now, so that the weights of a layer are the model's
 
     def default_generator(self):
         return networks.TranslationResNet(self.event_shape, dtype=self.dtype_policy)
 
     def default_discriminator(self):
         options = {"normalization": None} if self.penalties else {}
-        return networks.PatchDiscriminator(dtype=self.dtype_policy, **options)
+        filters = networks.default_patch_filters(self.event_shape)
+        return networks.PatchDiscriminator(filters, dtype=self.dtype_policy, **options)
 
     # The two networks as functions of tensors.
 
@@ -135,6 +143,12 @@ class PairedGAN(GAN):
     def generate(self, keys, condition=None, temperature=1.0, truncation=None):
         """G(y): the same for all keys."""
         return self.decoded(None, condition)
+
+    def sample(self, n, condition=None, *, truncation=None, **kwargs):
+        """G(y) of each condition, as `GenerativeModel.sample`; there is nothing to truncate."""
+        if truncation is not None:
+            raise ValueError(f"Expected no `truncation`: {type(self).__name__} has no latents. Received: {truncation}.")
+        return super().sample(n, condition, **kwargs)
 
     def decode(self, *args, **kwargs):
         """Not of this family: images are made of images, `sample(n, condition)`."""
