@@ -7,13 +7,26 @@ Weights come from a formula, not from an initialiser. The numbers were written o
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
 from keras_gen.models import VAE, ConditionalVAE, ProbabilisticPCA
-from keras_gen.networks import MLP, ConvDecoder, ConvEncoder
+from keras_gen.networks import (
+    EDSR,
+    ESPCN,
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    PatchDiscriminator,
+    RRDBNet,
+    SRResNet,
+    TranslationResNet,
+    TranslationUNet,
+)
 
 FILE = Path(__file__).parent / "golden" / "models.npz"
+IMAGE_FILE = FILE.with_name("image_networks.npz")
 N = 6
 
 
@@ -73,6 +86,31 @@ def computed(name):
     return {f"{name}.{key}": value for key, value in numbers.items()}
 
 
+IMAGE_NETWORKS = {
+    "espcn": lambda: ESPCN(3, (4,)),
+    "edsr": lambda: EDSR(2, 4, 1),
+    "srresnet": lambda: SRResNet(4, 4, 1),
+    "rrdb": lambda: RRDBNet(2, 4, 1, growth=2),
+    "translation_resnet": lambda: TranslationResNet((9, 10, 3), 4, 1),
+    "translation_unet": lambda: TranslationUNet((9, 10, 3), (4, 6, 8)),
+    "patch_discriminator": lambda: PatchDiscriminator((4, 6)),
+}
+
+
+def image_output(name):
+    """What a network of images gives for two of 9 x 10 pixels, not in training."""
+    network = IMAGE_NETWORKS[name]()
+    network.build((None, 9, 10, 3))
+    return np.asarray(keras.ops.convert_to_numpy(with_waves(network)(wave((2, 9, 10, 3), 0.5))))
+
+
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+def test_networks_of_images_are_the_same_on_every_backend(name):
+    """To 1e-5."""
+    with np.load(IMAGE_FILE) as golden:
+        np.testing.assert_allclose(image_output(name), golden[name], rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_numbers_are_the_same_on_every_backend(name):
     """To 1e-5, of values and of nats (relative, where there are tens of them)."""
@@ -85,3 +123,4 @@ def test_numbers_are_the_same_on_every_backend(name):
 
 if __name__ == "__main__":
     np.savez_compressed(FILE, **{key: value for name in MODELS for key, value in computed(name).items()})
+    np.savez_compressed(IMAGE_FILE, **{name: image_output(name) for name in IMAGE_NETWORKS})
