@@ -145,7 +145,8 @@ def _kept_exif(Image, picture):
             kept[tag] = value
     folders = {folder: dict(found.get_ifd(folder)) for folder in (EXIF_FOLDER, GPS_FOLDER)}
     for folder, values in folders.items():
-        kept.get_ifd(folder).update(values)
+        if values:
+            kept.get_ifd(folder).update(values)
     return kept if len(kept) or any(folders.values()) else None
 
 
