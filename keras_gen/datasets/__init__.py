@@ -6,6 +6,7 @@ downloaded by Keras. `image_folder` reads pictures, one subfolder a class. `toys
 Values are as stored (`uint8`): scaling them is a choice of the model's likelihood.
 
 Data larger than memory: `Batches` streams what a source gives one by one; `ImageFolder` and `NpzShards` are sources.
+`UnpairedBatches` streams two of them side by side.
 """
 
 from keras_gen.datasets import binarized_mnist, digits, fashion_mnist, mnist, photographs, toys, usps
@@ -14,12 +15,14 @@ from keras_gen.datasets.folder import ImageFolder, image_folder
 from keras_gen.datasets.patches import PatchPairs
 from keras_gen.datasets.resizing import bicubic
 from keras_gen.datasets.shards import NpzShards
+from keras_gen.datasets.unpaired import UnpairedBatches
 
 __all__ = [
     "Batches",
     "ImageFolder",
     "NpzShards",
     "PatchPairs",
+    "UnpairedBatches",
     "bicubic",
     "binarized_mnist",
     "digits",

@@ -3,6 +3,7 @@
 from keras_gen.models.adversarial.adversarial_autoencoder import AdversarialAutoencoder
 from keras_gen.models.adversarial.bigan import BiGAN
 from keras_gen.models.adversarial.conditional import ConditionalGAN
+from keras_gen.models.adversarial.cycle_gan import CycleGAN
 from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.adversarial.infogan import InfoGAN
 from keras_gen.models.adversarial.lapgan import LAPGAN
@@ -17,6 +18,7 @@ __all__ = [
     "AdversarialAutoencoder",
     "BiGAN",
     "ConditionalGAN",
+    "CycleGAN",
     "DCGAN",
     "GAN",
     "InfoGAN",
