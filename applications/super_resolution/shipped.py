@@ -47,10 +47,11 @@ def shipped_model(file=None):
     if not file.is_file():
         raise Failure("no weights are part of this installation; train a model, and give its model.keras to --model")
     try:
-        with np.load(file, allow_pickle=False) as data:
+        with open(file, "rb") as stream, np.load(stream, allow_pickle=False) as data:
             network = keras.saving.deserialize_keras_object(json.loads(str(data["config"])))
             weights = [data[name].astype("float32") for name in sorted(data.files) if name != "config"]
-        network.build((None, None, None, network.channels))
+        if not network.built:
+            network.build((None, None, None, network.channels))
         network.set_weights(weights)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise Failure(f"{file}: cannot be read as a model: {one_line(error)}") from error
