@@ -21,6 +21,7 @@ from keras_gen.models import (
     LAPGAN,
     LSGAN,
     PCA,
+    SRGAN,
     VAE,
     VAEGAN,
     WGAN,
@@ -30,13 +31,17 @@ from keras_gen.models import (
     BiGAN,
     ConditionalGAN,
     ConditionalVAE,
+    CycleGAN,
     DenoisingAutoencoder,
     InfoGAN,
+    PairedGAN,
+    Pix2Pix,
     ProbabilisticPCA,
     ProgressiveGAN,
     StyleGAN,
 )
 from keras_gen.networks import (
+    EDSR,
     MLP,
     ConvDecoder,
     ConvEncoder,
@@ -47,8 +52,11 @@ from keras_gen.networks import (
     DetailGenerator,
     GrowingDiscriminator,
     GrowingGenerator,
+    PatchDiscriminator,
     StyleDiscriminator,
     StyleGenerator,
+    TranslationResNet,
+    TranslationUNet,
 )
 
 LATENT_DIM = 3
@@ -293,6 +301,34 @@ def _progressive_gan(**kwargs):
     return ProgressiveGAN((8, 8, 1), LATENT_DIM, **pair, fade_steps=2, hold_steps=1, **kwargs)
 
 
+def _translated_pair(model, generator):
+    """The lower half of a digit, made of its upper half."""
+    return lambda **kwargs: model((4, 8, 1), generator=generator(), discriminator=PatchDiscriminator((4, 6)), **kwargs)
+
+
+def _srgan(**kwargs):
+    pair = {"generator": EDSR(2, 4, 1, channels=1), "discriminator": DenseDiscriminator((16,))}
+    return SRGAN((8, 8, 1), 2, **pair, **kwargs)
+
+
+def _cycle_gan(**kwargs):
+    generators = [TranslationResNet((8, 8, 1), 2, 1) for _ in range(2)]
+    discriminators = [PatchDiscriminator((4,)) for _ in range(2)]
+    return CycleGAN((8, 8, 1), generators=generators, discriminators=discriminators, pool_size=32, **kwargs)
+
+
+def negatives(n):
+    """Digits, and digits of which black is white, without pairs."""
+    x = images(n)[0]
+    return x, 1.0 - x[::-1]
+
+
+def reduced(n):
+    """Digits, and the means over two by two of their pixels."""
+    x = images(n)[0]
+    return x, x.reshape(n, 4, 2, 4, 2, 1).mean(axis=(2, 4))
+
+
 def small_images(n):
     return images(n)[0], None
 
@@ -315,6 +351,10 @@ ADVERSARIAL = {
     "lapgan": Case(_lapgan, small_images),
     "style_gan": Case(_style_gan, small_images),
     "progressive_gan": Case(_progressive_gan, small_images),
+    "paired_gan": Case(_translated_pair(PairedGAN, lambda: TranslationUNet((4, 8, 1), (4, 6))), with_image),
+    "pix2pix": Case(_translated_pair(Pix2Pix, lambda: TranslationUNet((4, 8, 1), (4, 6))), with_image),
+    "srgan": Case(_srgan, reduced),
+    "cycle_gan": Case(_cycle_gan, negatives),
 }
 
 MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM}

@@ -32,7 +32,8 @@ from tests.cases import ADVERSARIAL, LATENT_DIM
 from tests.interrupting import Interrupt, Interruption
 
 BATCH = 32
-PLAYED = [name for name in ADVERSARIAL if name not in ("gan", "lsgan", "concatenation")]  # they are parts of the others
+PARTS = ("gan", "lsgan", "concatenation", "paired_gan", "srgan")  # of the others
+PLAYED = [name for name in ADVERSARIAL if name not in PARTS]
 EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the same bits twice
 
 

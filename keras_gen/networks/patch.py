@@ -29,6 +29,14 @@ from keras_gen.networks.base import Network
 FILTERS = (64, 128, 256, 512, 512)
 
 
+def as_filters(filters):
+    """A tuple of one positive int at least."""
+    filters = as_shape(filters, "filters")
+    if not filters:
+        raise ValueError("Expected `filters` with one positive integer a convolution. Received: none.")
+    return filters
+
+
 def normal_initializer():
     """N(0, 0.02^2), as a configuration."""
     return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.02, "seed": None}}
@@ -76,7 +84,7 @@ class PatchDiscriminator(Network):
             activation=activation, normalization=normalization,
             kernel_initializer=kernel_initializer or normal_initializer(), **kwargs,
         )  # fmt: skip
-        self.filters = as_shape(filters, "filters")
+        self.filters = as_filters(filters)
         self.kernel_size = positive_int(kernel_size, "kernel_size")
         self.stages = [self._stage(i, count) for i, count in enumerate(self.filters)]
         self.output_map = self.image_convolution(1, self.kernel_size, name="output_map")

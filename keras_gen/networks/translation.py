@@ -34,11 +34,11 @@ from keras import ops
 
 from keras_gen.layers import ReflectionPadding2D
 from keras_gen.layers.padding import reflected
-from keras_gen.layers.shapes import as_shape, positive_int
+from keras_gen.layers.shapes import positive_int
 from keras_gen.layers.transposed import Conv2DTranspose
 from keras_gen.networks.base import Block, ImageConvolution, Network
 from keras_gen.networks.equalized import image_shape
-from keras_gen.networks.patch import normal_initializer
+from keras_gen.networks.patch import as_filters, normal_initializer
 
 DROPPED = 3  # stages of the U-Net's decoder with dropout
 
@@ -208,7 +208,7 @@ class TranslationUNet(_Translation):
     ):  # fmt: skip
         options = {"dropout": dropout, **kwargs}
         super().__init__(event_shape, output_activation, activation, normalization, kernel_initializer, **options)
-        self.filters = _default_filters(self.event_shape) if filters is None else as_shape(filters, "filters")
+        self.filters = _default_filters(self.event_shape) if filters is None else as_filters(filters)
         count = len(self.filters)
         self.leaky = keras.activations.get("leaky_relu")
         self.down = [self._stage(keras.layers.Conv2D, i, f"down_{i}", 0 < i < count - 1) for i in range(count)]

@@ -40,13 +40,12 @@ from keras_gen.models.adversarial.checks import (
     warn_of_range,
 )
 from keras_gen.models.adversarial.image_pool import ImagePool
-from keras_gen.models.adversarial.unpaired import Unpaired, check_images
+from keras_gen.models.adversarial.unpaired import Unpaired, batch_of, check_images
 from keras_gen.models.averaging import average_network, update_average
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latent import apply_network
 
 DIRECTIONS = ("a2b", "b2a")
-PIXELS = 2**20  # that `translate` computes at once, by default
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -160,11 +159,21 @@ class CycleGAN(Unpaired, GenerativeModel):
 
     def to_b(self, a, training=False, network=None):
         """B(a), in float32 at least."""
-        return ops.cast(apply_network(network or self.generators[0], a, training=training), self.real_dtype)
+        return self._made(network or self.generators[0], a, self.condition_shape[-1], training)
 
     def to_a(self, b, training=False, network=None):
         """A(b), in float32 at least."""
-        return ops.cast(apply_network(network or self.generators[1], b, training=training), self.real_dtype)
+        return self._made(network or self.generators[1], b, self.event_shape[-1], training)
+
+    def _made(self, network, x, channels, training):
+        y = apply_network(network, x, training=training)
+        expected = (*x.shape[1:3], channels)
+        if tuple(y.shape)[1:] != expected:
+            raise ValueError(
+                f"Expected a generator with output (batch, *{expected}) of images (batch, *{tuple(x.shape[1:])}). "
+                f"Received: {tuple(y.shape)} from {network.name!r}."
+            )
+        return ops.cast(y, self.real_dtype)
 
     def scores(self, a, b, training=False):
         """D_a(a) and D_b(b), each `(batch,)` or `(batch, patches)`."""
@@ -211,7 +220,6 @@ class CycleGAN(Unpaired, GenerativeModel):
         """The generators' loss of (a, b), and its parts without weights: a dict of `(batch,)`."""
         a, b = real
         fake_a, fake_b = self.to_a(b, training), self.to_b(a, training)
-        _check_outputs((fake_a, fake_b), (self.event_shape, self.condition_shape))
         real_scores = self.scores(a, b, training) if self.game.needs_real else (None, None)
         g = map(self.game.generator, real_scores, self.scores(fake_a, fake_b, training))
         terms = dict(zip(("adversarial_a", "adversarial_b"), map(per_example, g), strict=True))
@@ -257,7 +265,7 @@ class CycleGAN(Unpaired, GenerativeModel):
             raise ValueError(f"Expected `direction` as one of {DIRECTIONS}. Received: {direction!r}.")
         shape = self.event_shape if direction == "a2b" else self.condition_shape
         images = check_images(images, shape[-1]).astype(self.real_dtype)
-        batch_size = batch_size or max(1, PIXELS // (images.shape[1] * images.shape[2]))
+        batch_size = batch_of(images.shape[1:]) if batch_size is None else batch_size
         run = self._compiled(direction, lambda images: self.translated(images, direction))
         return self._in_batches(run, {"images": images}, {}, batch_size, verbose)
 
@@ -300,10 +308,3 @@ def _check_pair(pair, name):
         raise ValueError(f"Expected `{name}` as two different networks, or None. Received: {pair!r}.")
     return [check_network(network, name) for network in pair]
 
-
-def _check_outputs(fakes, shapes):
-    for name, fake, shape in zip("ab", fakes, shapes, strict=True):
-        if tuple(fake.shape)[1:] != shape:
-            raise ValueError(
-                f"Expected a generator of {name} with output (batch, *{shape}). Received: {tuple(fake.shape)}."
-            )

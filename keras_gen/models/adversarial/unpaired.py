@@ -4,9 +4,13 @@ What Keras takes for x and y, one condition an example, is here two sets of imag
 `datasets.UnpairedBatches`, in which each side has an order of its own.
 """
 
+import numpy as np
+
 from keras_gen.datasets.unpaired import UnpairedBatches
 from keras_gen.models import inputs
 from keras_gen.models.adversarial.checks import warn_of_range
+
+PIXELS = 2**20  # that are computed at once, by default
 
 
 class Unpaired:
@@ -29,7 +33,8 @@ class Unpaired:
             ValueError: one domain only, images of another shape, NaN or inf, weights.
         """
         for name in ("sample_weight", "validation_split"):
-            if kwargs.pop(name, None):
+            given = kwargs.pop(name, None)
+            if given is not None and not (np.isscalar(given) and given == 0):
                 raise ValueError(f"Expected no `{name}`: images a and b are no pairs. Received one. Leave it out.")
         if isinstance(validation_data, (tuple, list)) and inputs.is_array(validation_data[0]):
             validation_data = self._unpaired(*validation_data, kwargs.get("validation_batch_size") or batch_size)
@@ -38,8 +43,12 @@ class Unpaired:
         return super().fit(x, y, batch_size, *args, validation_data=validation_data, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        """The mean losses over the larger set, the other one repeated; arguments as in `fit`, results as elsewhere."""
+        """The mean losses over the larger set, the other one gone through again; arguments as in `fit`.
+
+        `batch_size`: default 32, or fewer images, of 2^20 pixels together. Results as in `GenerativeModel.evaluate`.
+        """
         if _is_data(x) and not kwargs.get("_use_cached_eval_dataset"):
+            batch_size = min(32, batch_of(self.event_shape)) if batch_size is None else batch_size
             x, y, batch_size = self._unpaired(x, y, batch_size), None, None
         return super().evaluate(x, y, batch_size, *args, **kwargs)
 
@@ -58,6 +67,11 @@ class Unpaired:
         warn_of_range(b, self.generators[0])
         size = inputs.check_count(1 if batch_size is None else batch_size, "batch_size")
         return UnpairedBatches(*(_narrow(x, self.real_dtype) for x in (a, b)), size)
+
+
+def batch_of(shape):
+    """How many images of a shape have 2^20 pixels: one at least."""
+    return max(1, PIXELS // (shape[0] * shape[1]))
 
 
 def _is_data(x):
