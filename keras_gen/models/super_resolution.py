@@ -63,9 +63,11 @@ class Upscaling:
         self.synchronize()
         run = self._compiled("upscale", lambda y: self.enlarged(y))
         one = lambda y: in_tiles(lambda t: run(y=t), y, self.scale, tile, margin, verbose)  # noqa: E731
-        if not ensemble:
-            return np.clip(one(image), 0.0, 1.0)
-        return np.clip(sum(_undone(one(np.ascontiguousarray(_done(image, k))), k) for k in range(8)) / 8, 0.0, 1.0)
+        result = one(image)
+        for k in range(1, 8 if ensemble else 1):
+            result += _undone(one(np.ascontiguousarray(_done(image, k))), k)
+        result /= 8 if ensemble else 1
+        return np.clip(result, 0.0, 1.0, out=result)
 
     def enlarged(self, y):
         """G(y) of a tensor `(batch, h, w, channels)` of any h and w, in float32 at least."""
