@@ -21,11 +21,10 @@ LEAST = 8  # pixels of a side: below, there is nothing that a convolution could 
 
 def translate(options):
     """Run the command; returns the exit code."""
-    model = load(options.model)
-    files = pictures_in(options.folder)
-    output = writable(options.output)
+    files, output = pictures_in(options.folder), Path(options.output).expanduser()
     if output.resolve() == Path(options.folder).expanduser().resolve():
         raise Failure(f"{output}: the pictures would be overwritten by their translations; give another folder to -o")
+    model, output = load(options.model), writable(output)
     source = model.event_shape if options.direction == "a2b" else model.condition_shape
     bar = keras.utils.Progbar(len(files), unit_name="picture")
     problems = []
