@@ -161,6 +161,16 @@ def test_translations_keep_any_size(make, size):
     assert 0.0 < y.min() < y.max() < 1.0
 
 
+def test_translations_need_no_size_before_they_run():
+    """A compiled function of images of several sizes, of which TensorFlow makes one, gives what the network gives."""
+    x = rng.normal(size=(2, 11, 10, 3)).astype("float32")
+    for network in (TranslationResNet((16, 16, 2), 2, 1), TranslationUNet((16, 16, 2), (2, 3))):
+        network.build((None, None, None, 3))
+        run = backend.compile(lambda x, network=network: network(x), lambda network=network: network.variables)
+        for images in (x, x[:, :9, :8], x[:1, :8]):
+            close(run(ops.convert_to_tensor(images)), numbers(network(images)))
+
+
 def test_the_size_decides_the_depth():
     """The papers': 6 blocks below 256 pixels, 9 from there; eight halvings of 256 pixels."""
     assert [TranslationResNet((n, 300, 3), 2).blocks for n in (128, 256)] == [6, 9]
@@ -374,6 +384,9 @@ def test_translations_of_any_size_both_ways():
     y = model.translate(x, "a2b", batch_size=2)
     assert y.shape == (3, 9, 15, 3) and y.dtype == np.float32
     close(y, numbers(model.generators[0](x)))
+    for height, width in [(8, 8), (10, 13)]:  # of which TensorFlow compiles one function
+        other = rng.uniform(size=(1, height, width, 1)).astype("float32")
+        close(model.translate(other, "a2b"), numbers(model.generators[0](other)))
     a = model.translate(COLOURED, "b2a")
     close(model.sample(7, COLOURED, seed=5), a)
     close(model(A[:2], COLOURED[:2]), model.translate(model.translate(A[:2], "a2b"), "b2a"))

@@ -58,7 +58,10 @@ class ReflectionPadding2D(keras.layers.Layer):
 
 
 def reflected(x, padding):
-    """Images `(batch, h, w, c)` padded by `((top, bottom), (left, right))` reflected rows and columns."""
+    """Images `(batch, h, w, c)` padded by `((top, bottom), (left, right))` reflected rows and columns.
+
+    Sizes and paddings may be scalar tensors, where TensorFlow knows them only as it runs.
+    """
     for axis, (before, after) in zip((1, 2), padding, strict=True):
         n = x.shape[axis]
         if n is not None and max(before, after) >= n:
@@ -74,7 +77,7 @@ def reflected(x, padding):
 
 def _mirror(x, axis, p, first):
     """The p rows next to the first or the last one, in reverse."""
-    if p == 0:
+    if isinstance(p, int) and p == 0:
         return None
     rows = slice(1, p + 1) if first else slice(-p - 1, -1)
     return ops.flip(x[:, rows] if axis == 1 else x[:, :, rows], axis=axis)

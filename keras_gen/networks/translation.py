@@ -139,7 +139,7 @@ class TranslationResNet(_Translation):
             shape = stage.compute_output_shape(shape)
 
     def call(self, x, training=False):
-        height, width = x.shape[1:3]
+        height, width = ops.shape(x)[1:3]
         h = reflected(ops.cast(x, self.compute_dtype), ((0, -height % 4), (0, -width % 4)))
         for stage in self.stages:
             h = stage(h, training=training)
@@ -241,7 +241,7 @@ class TranslationUNet(_Translation):
     def call(self, x, training=False):
         h, sizes, skips = ops.cast(x, self.compute_dtype), [], []
         for i, stage in enumerate(self.down):
-            sizes.append(h.shape[1:3])
+            sizes.append(ops.shape(h)[1:3])
             h = stage(self.leaky(h) if i else h, training=training)
             skips.append(h)
         for i in reversed(range(len(self.up))):

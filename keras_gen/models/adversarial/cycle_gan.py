@@ -168,7 +168,8 @@ class CycleGAN(Unpaired, GenerativeModel):
     def _made(self, network, x, channels, training):
         y = apply_network(network, x, training=training)
         expected = (*x.shape[1:3], channels)
-        if tuple(y.shape)[1:] != expected:
+        pairs = [(m, n) for m, n in zip(y.shape[1:], expected, strict=False) if None not in (m, n)]
+        if len(y.shape) != 4 or any(m != n for m, n in pairs):
             raise ValueError(
                 f"Expected a generator with output (batch, *{expected}) of images (batch, *{tuple(x.shape[1:])}). "
                 f"Received: {tuple(y.shape)} from {network.name!r}."
