@@ -47,7 +47,7 @@ def srresnet(network):
         first, _, _, second, _ = found.inner
         return Residual(convolution(first), norm(), prelu(), convolution(second), norm())
 
-    layers = [layer for layer, _ in network.stages]
+    layers = network.stages
     head, body, last = layers[0], layers[2], layers[-1]
     *blocks, end, _ = body.inner
     modules = [convolution(head), prelu(), Residual(*map(block, blocks), convolution(end), norm())]
@@ -99,7 +99,7 @@ class EDSR(nn.Module):
 
     def __init__(self, network):
         super().__init__()
-        head, body, last = (network.stages[i][0] for i in (0, 1, 2))
+        head, body, last = network.stages[:3]
         *blocks, end = body.inner
         pairs = [(convolution(b.inner[0]), convolution(b.inner[2])) for b in blocks]
         self.head, self.end = convolution(head), convolution(end)

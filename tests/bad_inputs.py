@@ -215,5 +215,5 @@ CASES = [
     ("project another shape", lambda m: m["gan"].project(X[:, :3]), r"\(batch, 4\)"),
     ("project in 0 steps", lambda m: m["gan"].project(X, steps=0), "`steps` as a positive integer.*0"),
     ("project from 0 draws", lambda m: m["gan"].project(X, starts=0), "`starts` as a positive integer.*0"),
-    ("project at rate 0", lambda m: m["gan"].project(X, learning_rate=0.0), "`learning_rate` as a positive number.*0.0"),
+    ("project at rate 0", lambda m: m["gan"].project(X, learning_rate=0.0), "`learning_rate` as a positive.*0.0"),
 ]

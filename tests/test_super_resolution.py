@@ -3,6 +3,7 @@
 import io
 import os
 import zipfile
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,11 +16,13 @@ from keras_gen.datasets import PatchPairs, bicubic
 from keras_gen.datasets.patches import degraded, symmetry
 from keras_gen.datasets.resizing import weights
 from keras_gen.layers import BicubicUpsampling, SubPixel
+from keras_gen.losses import absolute_error
 from keras_gen.models import SRGAN, Batch, SuperResolution
 from keras_gen.models.tiling import windows
 from keras_gen.networks import EDSR, ESPCN, DCGANDiscriminator, RRDBNet, SRResNet
 from tests.interrupting import Interrupt, Interruption
 
+GOLDEN = Path(__file__).parent / "golden"
 EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the same bits twice
 
 NETWORKS = {
@@ -299,6 +302,12 @@ BAD = {
     "beyond 1": (lambda m: m.upscale(draw((4, 4, 3)) * 255), r"floats in \[0, 1\]"),
     "nan": (lambda m: m.upscale(draw((4, 4, 3)) * np.nan), "finite"),
     "tile of 0": (lambda m: m.upscale(draw((4, 4, 3)), tile=0), "`tile` as a positive integer"),
+    "8 bits in fit": (lambda m: m.fit(np.ones((2, 8, 8, 3), "uint8"), draw((2, 4, 4, 3))), r"x, large.*floats in"),
+    "small images beyond 1": (lambda m: m.fit(draw((2, 8, 8, 3)), 255 * draw((2, 4, 4, 3))), r"y, small.*floats in"),
+    "activation of SRResNet": (lambda m: SRResNet(2, activation="gelu"), "no `activation`"),
+    "average in half precision": (lambda m: SuperResolution((8, 8, 3), 2, dtype="bfloat16"), "`average=None`"),
+    "radius of -1": (lambda m: SuperResolution((8, 8, 3), 2, radius=-1), "`radius`"),
+    "a large image and no radius": (lambda m: plain_model().upscale(draw((9, 9, 3)), tile=4), "`radius` of the model"),
     "overlap of -1": (lambda m: m.upscale(draw((4, 4, 3)), overlap=-1), "`overlap`"),
     "no pictures": (lambda m: PatchPairs([], 2), "at least one picture"),
     "float pictures": (lambda m: PatchPairs([draw((40, 40, 3))], 2, patch=8), "uint8"),
@@ -308,6 +317,40 @@ BAD = {
     "resampled to nothing": (lambda m: bicubic(draw((4, 4)), (0, 2)), "`size`"),
     "resampled no image": (lambda m: bicubic(draw(4), (2, 2)), "`image`"),
 }
+
+
+def plain_model(**kwargs):
+    """A model of a network as a user makes it, which states no radius."""
+    x = keras.Input((None, None, 3))
+    y = SubPixel(2)(keras.layers.Conv2D(12, 3, padding="same")(x))
+    return SuperResolution((8, 8, 3), 2, keras.Model(x, y), **kwargs)
+
+
+def test_a_network_of_ones_own_states_its_radius(tmp_path):
+    """`radius` is an argument of the model, kept by its file, with the average as without; one tile needs none."""
+    image = draw((9, 11, 3))
+    for average in (None, 0.9):
+        model = plain_model(radius=1, average=average, loss=absolute_error)
+        whole = plain_model(average=average)
+        whole.set_weights(model.get_weights())
+        np.testing.assert_allclose(model.upscale(image, tile=4), whole.upscale(image), rtol=0, atol=1e-5)
+        model.save(tmp_path / "model.keras")
+        loaded = keras.saving.load_model(tmp_path / "model.keras")
+        np.testing.assert_allclose(loaded.upscale(image, tile=4), whole.upscale(image), rtol=0, atol=1e-5)
+
+
+def test_a_file_of_another_backend_gives_the_same_images():
+    """`golden/srresnet_tensorflow.keras` was written on TensorFlow, by `write_file` below."""
+    model = keras.saving.load_model(GOLDEN / "srresnet_tensorflow.keras")
+    with np.load(GOLDEN / "srresnet_tensorflow.npz") as golden:
+        np.testing.assert_allclose(model.upscale(golden["image"]), golden["large"], rtol=0, atol=1e-5)
+
+
+def write_file():
+    keras.utils.set_random_seed(0)
+    model, image = SuperResolution((8, 8, 3), 2, network("srresnet")), draw((7, 6, 3))
+    model.save(GOLDEN / "srresnet_tensorflow.keras")
+    np.savez_compressed(GOLDEN / "srresnet_tensorflow.npz", image=image, large=model.upscale(image))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ class PatchPairs(keras.utils.PyDataset):
     """Batches `(x, y)` of high- and low-resolution patches, float32 in [0, 1], for `SuperResolution.fit` and `SRGAN`.
 
     Args:
-        images: list of pictures, uint8 `(height, width, channels)`, of any sizes of at least `patch`.
+        images: list of pictures, or dict of such values, uint8 `(height, width, channels)`, of any sizes of at least
+            `patch`.
         scale: s, an int >= 1; 1 gives pairs of equal patches.
         patch: p, side of the high-resolution patch, a multiple of `scale`; default 96, that of SRGAN and EDSR.
         batch_size: default 16, as there.
@@ -101,7 +102,7 @@ def _cut(image, scale):
 
 
 def _check_images(images, patch):
-    images = [np.asarray(image) for image in images]
+    images = [np.asarray(image) for image in (images.values() if isinstance(images, dict) else images)]
     if not images:
         raise ValueError("Expected at least one picture in `images`. Received: none.")
     for k, image in enumerate(images):

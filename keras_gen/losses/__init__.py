@@ -16,6 +16,7 @@ from keras_gen.losses.generator_terms import feature_matching, mutual_informatio
 from keras_gen.losses.image_terms import (
     Perceptual,
     absolute_error,
+    get_image_error,
     perceptual,
     squared_error,
     total_variation,
@@ -42,6 +43,7 @@ __all__ = [
     "absolute_error",
     "feature_matching",
     "get_adversarial_loss",
+    "get_image_error",
     "mutual_information",
     "path_length",
     "perceptual",

@@ -23,14 +23,42 @@ from keras import ops
 VGG_MEAN = (103.939, 116.779, 123.68)  # of blue, green, red over ImageNet, as the published weights were trained
 
 
+@keras.saving.register_keras_serializable(package="keras_gen")
 def absolute_error(x, y):
     """mean |x - y| over pixels and channels: `(batch,)`."""
     return ops.mean(ops.abs(x - y), axis=tuple(range(1, len(x.shape))))
 
 
+@keras.saving.register_keras_serializable(package="keras_gen")
 def squared_error(x, y):
     """mean (x - y)^2 over pixels and channels: `(batch,)`."""
     return ops.mean(ops.square(x - y), axis=tuple(range(1, len(x.shape))))
+
+
+IMAGE_ERRORS = {"l1": absolute_error, "l2": squared_error}
+
+
+def get_image_error(error, name):
+    """The function of two batches of images that an argument `name` was given as.
+
+    Args:
+        error: "l1" (`absolute_error`), "l2" (`squared_error`), or a function already, which stays as it is. To be saved
+            with a model it is registered with Keras.
+        name: of the argument, for the message.
+
+    Raises:
+        ValueError: another name or object.
+
+    Example:
+        >>> from keras_gen.losses import get_image_error
+        >>> get_image_error("l1", "loss").__name__
+        'absolute_error'
+    """
+    if callable(error):
+        return error
+    if not isinstance(error, str) or error not in IMAGE_ERRORS:
+        raise ValueError(f"Expected `{name}` as one of {list(IMAGE_ERRORS)} or a function. Received: {error!r}.")
+    return IMAGE_ERRORS[error]
 
 
 def total_variation(x):
@@ -148,7 +176,7 @@ def vgg19_features(weights="imagenet", layer="block5_conv4", activation=False, s
         K. Simonyan, A. Zisserman, arXiv:1409.1556 (2015); Ledig et al. 2017, arXiv:1609.04802, section 2.2.2; Wang et
         al. 2018, arXiv:1809.00219, section 3.3.
     """
-    vgg = keras.applications.VGG19(include_top=False, weights=weights, input_shape=(None, None, 3))
+    vgg = _in_dtype(keras.applications.VGG19(include_top=False, weights=weights, input_shape=(None, None, 3)), dtype)
     names = [candidate.name for candidate in vgg.layers if "conv" in candidate.name]
     if layer not in names:
         raise ValueError(f"Expected `layer` as one of {names}. Received: {layer!r}.")
@@ -165,3 +193,13 @@ def vgg19_features(weights="imagenet", layer="block5_conv4", activation=False, s
     model = keras.Model(x, h, name="vgg19_features")
     model.trainable = False
     return model
+
+
+def _in_dtype(model, dtype):
+    """The model with all its layers in `dtype`; None: as it is."""
+    if dtype is None:
+        return model
+    make = lambda layer: type(layer).from_config({**layer.get_config(), "dtype": dtype})  # noqa: E731
+    copy = keras.models.clone_model(model, clone_function=make)
+    copy.set_weights(model.get_weights())
+    return copy

@@ -13,7 +13,31 @@ Reference:
 """
 
 import keras
+import numpy as np
 from keras import ops
+
+
+def check_average(average, dtype):
+    """A decay b in (0, 1) of an average of weights of `dtype`, or None for no average."""
+    if average is None:
+        return None
+    number = isinstance(average, (int, float, np.number)) and not isinstance(average, bool)
+    if not number or not 0.0 < average < 1.0:
+        raise ValueError(f"Expected `average` as a number between 0 and 1, or None. Received: {average!r}.")
+    if dtype in ("float16", "bfloat16"):
+        raise ValueError(
+            f"Expected `average=None` where variables are {dtype}: a last bit is more than a step of the average. "
+            f"Received: average={average}. Or use 'mixed_{dtype}'."
+        )
+    return float(average)
+
+
+def step_counter(model):
+    """A variable that counts the training steps of `model`, for averages and schedules."""
+    return model.add_weight(
+        shape=(), initializer="zeros", dtype="int32", trainable=False, autocast=False,
+        aggregation="only_first_replica", name="steps",
+    )  # fmt: skip
 
 
 def average_network(network, name=None):

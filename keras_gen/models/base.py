@@ -143,6 +143,9 @@ class GenerativeModel(Fitting, Guarded, Steps, Twins, Saving, backend.Trainer, k
     def check_support(self, x):
         """Raise `ValueError` if the numpy array `x` lies outside of the support of the likelihood."""
 
+    def check_condition_support(self, y):
+        """Raise `ValueError` if the numpy array of conditions `y` is not what the model takes."""
+
     def generate(self, keys, condition=None, temperature=1.0):
         """Samples as a tensor `(n, *event_shape)`, one for each of the random `keys` `(n, 2)`; traces in graphs."""
         raise NotImplementedError(f"{type(self).__name__} does not sample.")

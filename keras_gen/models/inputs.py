@@ -83,6 +83,8 @@ def check_condition(model, y, n):
     check_shape(y.shape, model.condition_shape, "y")
     if len(y) != n:
         raise ValueError(f"Expected as many conditions as examples. Received: {len(y)} conditions, {n} examples.")
+    if len(y):
+        model.check_condition_support(y)
     return y
 
 

@@ -22,18 +22,19 @@ import numpy as np
 from keras import ops
 
 from keras_gen import losses, networks
+from keras_gen.datasets.patches import symmetry
 from keras_gen.models import inputs
-from keras_gen.models.averaging import average_network, update_average
+from keras_gen.models.averaging import average_network, check_average, step_counter, update_average
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latent import apply_network
 from keras_gen.models.tiling import in_tiles
 
-LOSSES = {"l1": losses.absolute_error, "l2": losses.squared_error}
+SLACK = 1e-3  # by which values may lie beyond [0, 1]
 TILE = 256  # pixels of the small image: 100 MB of features for 64 filters
 
 
 class Upscaling:
-    """Mixin of a model with a network of small images to large ones, `enlarging_network`, and a `scale`."""
+    """Mixin of a model with a network of small images to large ones, `enlarging_network`, a `scale` and a `radius`."""
 
     @property
     def enlarging_network(self):
@@ -46,8 +47,7 @@ class Upscaling:
         Args:
             image: `(height, width, channels)`, floats in [0, 1].
             tile: pixels of the image, a side, that are computed at once, default 256. It bounds the memory.
-            overlap: pixels that tiles see beyond their own; default the network's `radius`, by which tiles have no
-                seams. A network that has no such attribute needs it here.
+            overlap: pixels that tiles see beyond their own; default the model's `radius`, by which tiles have no seams.
             ensemble: whether to average over the 8 symmetries of the square: eight times the work for about 0.1 dB
                 (Lim et al. 2017, section 3.4).
             verbose: `"auto"` shows progress on work of more than two seconds; 0 or 1.
@@ -56,16 +56,18 @@ class Upscaling:
             float32 array `(s height, s width, channels)`, in [0, 1].
 
         Raises:
-            ValueError: an array that is no such image, numbers out of their range, a network of unknown radius.
+            ValueError: an array that is no such image, numbers out of their range, an image larger than a tile where
+                the radius is not known.
         """
         image = _check_image(image, self.event_shape[-1])
-        tile, margin = inputs.check_count(tile, "tile"), self._margin(overlap)
+        tile = inputs.check_count(tile, "tile")
+        margin = self._margin(overlap) if overlap is not None or max(image.shape[:2]) > tile else 0
         self.synchronize()
         run = self._compiled("upscale", lambda y: self.enlarged(y))
         one = lambda y: in_tiles(lambda t: run(y=t), y, self.scale, tile, margin, verbose)  # noqa: E731
         result = one(image)
         for k in range(1, 8 if ensemble else 1):
-            result += _undone(one(np.ascontiguousarray(_done(image, k))), k)
+            result += _undone(one(np.ascontiguousarray(symmetry(image, k))), k)
         result /= 8 if ensemble else 1
         return np.clip(result, 0.0, 1.0, out=result)
 
@@ -75,13 +77,21 @@ class Upscaling:
         return ops.cast(apply_network(network, ops.cast(y, self.real_dtype)), self.real_dtype)
 
     def _margin(self, overlap):
-        margin = getattr(self.enlarging_network, "radius", None) if overlap is None else overlap
-        if margin is None or isinstance(margin, bool) or not isinstance(margin, (int, np.integer)) or margin < 0:
+        margin = self.radius if overlap is None else overlap
+        if margin is None:
             raise ValueError(
-                "Expected `overlap`, the pixels on either side that an output pixel of the network sees, as an int >= "
-                f"0, or a network with an attribute `radius`. Received: overlap={overlap!r}."
+                f"Expected `radius` of the model, or `overlap`: how many pixels on either side an output pixel of the "
+                f"network {self.enlarging_network.name!r} sees. Received: none, and an image larger than a tile."
             )
-        return int(margin)
+        return check_radius(margin, "overlap")
+
+    def check_support(self, x):
+        """Raise where images are not in [0, 1]: a network of this kind has no bounds of its own."""
+        _check_range(x, "x, large images,")
+
+    def check_condition_support(self, y):
+        """Raise where small images are not in [0, 1]."""
+        _check_range(y, "y, small images,")
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -95,7 +105,9 @@ class SuperResolution(Upscaling, GenerativeModel):
         event_shape: `(height, width, channels)` of a large patch in training, sides that s divides.
         scale: s, an int >= 2.
         network: any Keras network `(batch, h, w, c)` to `(batch, s h, s w, c)`; default `networks.EDSR(scale)`.
-        loss: "l1" (default), "l2", or a function of x and G(y) to `(batch,)`.
+        loss: "l1" (default), "l2", or a function of x and G(y) to `(batch,)`, registered with Keras to be saved.
+        radius: how many small pixels on either side a large one sees, for tiles; default that of the network, if it has
+            an attribute `radius`, as those of this package.
         average: decay of the average network, default 0.999; None: none.
         name, dtype: as in `keras.Model`.
 
@@ -118,20 +130,18 @@ class SuperResolution(Upscaling, GenerativeModel):
         Dong et al. 2015, arXiv:1501.00092, eq. 4; Lim et al. 2017, arXiv:1707.02921.
     """
 
-    def __init__(self, event_shape, scale, network=None, *, loss="l1", average=0.999, **kwargs):
+    def __init__(self, event_shape, scale, network=None, *, loss="l1", radius=None, average=0.999, **kwargs):
         condition_shape = small_shape(event_shape, scale)
         super().__init__(event_shape, condition_shape=condition_shape, **kwargs)
         self.scale = int(scale)
         self.network = network or networks.EDSR(self.scale, channels=self.event_shape[-1], dtype=self.dtype_policy)
         if not isinstance(self.network, keras.layers.Layer):
             raise ValueError(f"Expected `network` as a Keras layer or model, or None. Received: {network!r}.")
-        self.loss_name, self.error = loss, _check_loss(loss)
-        self.average = None if average is None else _check_decay(average)
+        self.radius = check_radius(getattr(self.network, "radius", None) if radius is None else radius, "radius")
+        self.loss_name, self.error = loss, losses.get_image_error(loss, "loss")
+        self.average = check_average(average, self.variable_dtype)
         self.average_network = None
-        self.steps = self.add_weight(
-            shape=(), initializer="zeros", dtype="int32", trainable=False, autocast=False,
-            aggregation="only_first_replica", name="steps",
-        )  # fmt: skip
+        self.steps = step_counter(self)
 
     def build(self, input_shape=None):
         if self.built:
@@ -176,6 +186,7 @@ class SuperResolution(Upscaling, GenerativeModel):
         serialize = keras.saving.serialize_keras_object
         loss = self.loss_name if isinstance(self.loss_name, str) else serialize(self.loss_name)
         own = {"scale": self.scale, "network": serialize(self.network), "loss": loss, "average": self.average}
+        own["radius"] = self.radius
         return {**config, **own}
 
 
@@ -197,20 +208,6 @@ def _psnr(x, y):
     return -10.0 * ops.log10(losses.squared_error(x, y) + 1e-12)
 
 
-def _check_loss(loss):
-    if callable(loss):
-        return loss
-    if loss not in LOSSES:
-        raise ValueError(f"Expected `loss` as one of {list(LOSSES)} or a function. Received: {loss!r}.")
-    return LOSSES[loss]
-
-
-def _check_decay(decay):
-    if isinstance(decay, bool) or not isinstance(decay, (int, float)) or not 0.0 < decay < 1.0:
-        raise ValueError(f"Expected `average` as a number between 0 and 1, or None. Received: {decay!r}.")
-    return float(decay)
-
-
 def _check_image(image, channels):
     image = inputs.to_numpy(image, "image")
     if image.ndim != 3 or image.shape[2] != channels or 0 in image.shape:
@@ -219,19 +216,28 @@ def _check_image(image, channels):
             "by one; grey images are repeated for a model of colours, `np.repeat(image, 3, axis=-1)`."
         )
     inputs.check_finite(image, "image")
-    if image.dtype.kind != "f" or image.min() < -1e-3 or image.max() > 1.001:
-        raise ValueError(
-            f"Expected `image` as floats in [0, 1]. Received: {image.dtype}, values between {image.min()} and "
-            f"{image.max()}. Divide 8-bit images by 255."
-        )
+    _check_range(image, "`image`")
     return image.astype("float32")
 
 
-def _done(image, k):
-    """Symmetry k in 0 ... 7 of the square, as `datasets.patches.symmetry`."""
-    return np.rot90(image[:, ::-1] if k >= 4 else image, k % 4)
+def _check_range(images, what):
+    if images.dtype.kind != "f" or images.min() < -SLACK or images.max() > 1.0 + SLACK:
+        raise ValueError(
+            f"Expected {what} as floats in [0, 1]. Received: {images.dtype}, values between {images.min()} and "
+            f"{images.max()}. Divide 8-bit images by 255."
+        )
+
+
+def check_radius(radius, name):
+    """None, or an int >= 0."""
+    if radius is None:
+        return None
+    if isinstance(radius, bool) or not isinstance(radius, (int, np.integer)) or radius < 0:
+        raise ValueError(f"Expected `{name}` as an int >= 0, or None. Received: {radius!r}.")
+    return int(radius)
 
 
 def _undone(image, k):
+    """`symmetry(image, k)` undone."""
     image = np.rot90(image, -(k % 4))
     return image[:, ::-1] if k >= 4 else image

@@ -44,7 +44,7 @@ UPSAMPLINGS = ("direct", "staged")
 class UpscalingNetwork(Network):
     """Base of the networks: `network(y)` of images `(batch, h, w, c)` is `(batch, s h, s w, c)`, any h and w.
 
-    A network names its layers as a list of `(kernel_size, resolution)` in `_layers`, for the radius.
+    A constructor names its layers one after the other by `add`; no name may be a method's, which the layer would hide.
 
     Args:
         scale: s, a positive int.
@@ -65,7 +65,7 @@ class UpscalingNetwork(Network):
         self.scale, self.channels = positive_int(scale, "scale"), positive_int(channels, "channels")
         self.bicubic_skip = bool(bicubic_skip)
         self.enlarge = BicubicUpsampling(self.scale, dtype=self.dtype_policy, name="enlarge")
-        self.stages = []  # what runs one after the other: (layer, resolution at which it works)
+        self.stages, self.resolutions = [], []  # layers in their order, and the resolutions at which they work
 
     # What the constructors of networks build with.
 
@@ -76,10 +76,11 @@ class UpscalingNetwork(Network):
             kernel_initializer="zeros" if zeros else self._initializer(), dtype=self.dtype_policy, name=name,
         )  # fmt: skip
 
-    def add(self, layer, name=None, resolution=1):
+    def add(self, layer, resolution=1):
         """`layer` is the next one, working at `resolution` times the size of y."""
-        setattr(self, name or layer.name, layer)
-        self.stages.append((layer, resolution))
+        setattr(self, layer.name, layer)
+        self.stages.append(layer)
+        self.resolutions.append(resolution)
 
     def end(self, upsampling, filters, activation, kernel_size=3):
         """U: the last stages."""
@@ -104,7 +105,8 @@ class UpscalingNetwork(Network):
     @property
     def radius(self):
         """Pixels of y on either side that an output pixel sees."""
-        seen = sum((k - 1) / (2 * resolution) for layer, resolution in self.stages for k in _kernel_sizes(layer))
+        pairs = zip(self.stages, self.resolutions, strict=True)
+        seen = sum((k - 1) / (2 * resolution) for layer, resolution in pairs for k in _kernel_sizes(layer))
         return max(math.ceil(seen), BicubicUpsampling.RADIUS * self.bicubic_skip)
 
     def build(self, x_shape):
@@ -115,13 +117,13 @@ class UpscalingNetwork(Network):
             )
         shape = (None, None, None, self.channels)
         self.enlarge.build(shape)
-        for layer, _ in self.stages:
+        for layer in self.stages:
             layer.build(shape)
             shape = layer.compute_output_shape(shape)
 
     def call(self, x, training=False):
         h = x = keras.ops.cast(x, self.compute_dtype)
-        for layer, _ in self.stages:
+        for layer in self.stages:
             h = layer(h, training=training) if isinstance(layer, _Body) else layer(h)
         return h + self.enlarge(x) if self.bicubic_skip else h
 
@@ -179,12 +181,12 @@ class _Deep(UpscalingNetwork):
         self.filters, self.blocks = positive_int(filters, "filters"), positive_int(blocks, "blocks")
         self.upsampling = upsampling
 
-    def body(self, make_block, normalization=False):
+    def add_trunk(self, make_block, normalization=False):
         """The blocks, named by number, and the skip around all."""
         blocks = [make_block(f"block_{i}") for i in range(self.blocks)]
         last = self.convolution(self.filters, name="last")
         norm = BatchNormalization(dtype=self.dtype_policy, name="norm") if normalization else None
-        self.add(_Residual([*blocks, last, *([norm] if norm else [])], dtype=self.dtype_policy, name="body"))
+        self.add(_Residual([*blocks, last, *([norm] if norm else [])], dtype=self.dtype_policy, name="trunk"))
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -216,7 +218,7 @@ class EDSR(_Deep):
         super().__init__(scale, filters, blocks, upsampling, **kwargs)
         self.residual_scale = float(residual_scale)
         self.add(self.convolution(self.filters, name="head"))
-        self.body(self._block)
+        self.add_trunk(self._block)
         self.end(upsampling, self.filters, None)
 
     def _block(self, name):
@@ -248,10 +250,12 @@ class SRResNet(_Deep):
     """
 
     def __init__(self, scale, filters=64, blocks=16, upsampling="staged", **kwargs):
-        super().__init__(scale, filters, blocks, upsampling, **kwargs)
+        if kwargs.pop("activation", "linear") != "linear":
+            raise ValueError("Expected no `activation`: SRResNet has parametric ReLUs. Received one. Use `EDSR`.")
+        super().__init__(scale, filters, blocks, upsampling, activation=None, **kwargs)
         self.add(self.convolution(self.filters, 9, name="head"))
         self.add(_activation("prelu", "head_activation", {"dtype": self.dtype_policy}))
-        self.body(self._block, normalization=True)
+        self.add_trunk(self._block, normalization=True)
         self.end(upsampling, self.filters, "prelu", kernel_size=9)
 
     def _block(self, name):
@@ -293,7 +297,7 @@ class RRDBNet(_Deep):
         super().__init__(scale, filters, blocks, upsampling, activation=activation, **kwargs)
         self.growth, self.residual_scale = positive_int(growth, "growth"), float(residual_scale)
         self.add(self.convolution(self.filters, name="head"))
-        self.body(self._block)
+        self.add_trunk(self._block)
         self.end(upsampling, self.filters, self.activation)
 
     def _block(self, name):

@@ -32,16 +32,16 @@ from keras_gen import backend, losses, networks, random
 from keras_gen.models import inputs
 from keras_gen.models.adversarial.checks import (
     as_scores,
-    check_between,
     check_network,
     check_not_negative,
     per_example,
     warn_of_bounded_scores,
     warn_of_range,
+    warn_of_unheld_critic,
 )
 from keras_gen.models.adversarial.image_pool import ImagePool
 from keras_gen.models.adversarial.unpaired import Unpaired, batch_of, check_images
-from keras_gen.models.averaging import average_network, update_average
+from keras_gen.models.averaging import average_network, check_average, step_counter, update_average
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latent import apply_network
 
@@ -115,20 +115,18 @@ class CycleGAN(Unpaired, GenerativeModel):
         self.adversarial_weight = check_not_negative(adversarial_weight, "adversarial_weight")
         self.cycle_weight = check_not_negative(cycle_weight, "cycle_weight")
         self.identity_weight = _check_identity(identity_weight, self.event_shape, self.condition_shape)
-        self.average = check_between(average, "average", 0.0, 1.0)
+        self.average = check_average(average, self.variable_dtype)
         self.generators = _check_pair(generators, "generators") or self._default_generators()
         self.discriminators = _check_pair(discriminators, "discriminators") or self._default_discriminators()
         self.loss_name, self.game = loss, losses.get_adversarial_loss(loss)
         for discriminator in self.discriminators:
             warn_of_bounded_scores(discriminator, self.game)
+            warn_of_unheld_critic(discriminator, self.game, (), None)
         self.seed, self.noise = seed, random.Noise(seed)
         self.pool_size = 0 if pool_size == 0 and pool_size is not False else inputs.check_count(pool_size, "pool_size")
         self.pools = self._make_pools() if self.pool_size else []
         self.average_generators = []
-        self.steps = self.add_weight(
-            shape=(), initializer="zeros", dtype="int32", trainable=False, autocast=False,
-            aggregation="only_first_replica", name="steps",
-        )  # fmt: skip
+        self.steps = step_counter(self)
 
     def _default_generators(self):
         shapes = {"a2b": self.condition_shape, "b2a": self.event_shape}

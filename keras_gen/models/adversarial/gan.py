@@ -29,7 +29,6 @@ from keras_gen import backend, layers, losses, networks, random
 from keras_gen.models import inputs
 from keras_gen.models.adversarial.checks import (
     as_scores,
-    check_between,
     check_network,
     check_parts,
     check_penalties,
@@ -41,7 +40,7 @@ from keras_gen.models.adversarial.checks import (
     warn_of_unheld_critic,
 )
 from keras_gen.models.adversarial.projection import descend, nearest_draw, squared_distance
-from keras_gen.models.averaging import average_network, update_average
+from keras_gen.models.averaging import average_network, check_average, step_counter, update_average
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.latent import LatentModel, apply_network
 from keras_gen.models.players import player_variables
@@ -125,12 +124,7 @@ class GAN(GenerativeModel):
         self.discriminator_steps = inputs.check_count(discriminator_steps, "discriminator_steps")
         self.clip = None if clip is None else check_positive(clip, "clip")
         warn_of_unheld_critic(self.discriminator, self.game, self.penalties, self.clip)
-        self.average = check_between(average, "average", 0.0, 1.0)
-        if self.average is not None and self.variable_dtype in ("float16", "bfloat16"):
-            raise ValueError(
-                f"Expected `average=None` where variables are {self.variable_dtype}: a last bit is more than a step "
-                f"of the average. Received: average={average}. Or use 'mixed_{self.variable_dtype}'."
-            )
+        self.average = check_average(average, self.variable_dtype)
         self.augment, self.seed = check_network(augment, "augment"), seed
         if self.conditional:
             self.condition_encoder = layers.ConditionEncoder(
@@ -138,10 +132,7 @@ class GAN(GenerativeModel):
             )
         self.noise, self.test_noise = random.Noise(seed), random.Noise(seed)
         self.average_generator, self._turn = None, None
-        self.steps = self.add_weight(
-            shape=(), initializer="zeros", dtype="int32", trainable=False, autocast=False,
-            aggregation="only_first_replica", name="steps",
-        )  # fmt: skip
+        self.steps = step_counter(self)
 
     def default_generator(self):
         """The generator where none is given."""

@@ -24,8 +24,6 @@ from keras_gen.models.adversarial.checks import as_scores, check_not_negative, p
 from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.latent import apply_network
 
-CONTENT = {"l1": losses.absolute_error, "l2": losses.squared_error}
-
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class PairedGAN(GAN):
@@ -76,7 +74,7 @@ class PairedGAN(GAN):
                 "Expected no `augment` with `conditional_discriminator`: x would be moved and y not. "
                 f"Received: augment={kwargs['augment']!r}. Augment the pairs before `fit`."
             )
-        error = _check_content(content)
+        error = losses.get_image_error(content, "content")
         self.content_weight = check_not_negative(content_weight, "content_weight")
         self.adversarial_weight = check_not_negative(adversarial_weight, "adversarial_weight")
         self.content_steps = int(check_not_negative(content_steps, "content_steps"))
@@ -199,11 +197,3 @@ class Pix2Pix(PairedGAN):
 
     def default_generator(self):
         return networks.TranslationUNet(self.event_shape, dtype=self.dtype_policy)
-
-
-def _check_content(content):
-    if callable(content):
-        return content
-    if content not in CONTENT:
-        raise ValueError(f"Expected `content` as one of {list(CONTENT)} or a function. Received: {content!r}.")
-    return CONTENT[content]

@@ -27,7 +27,7 @@ import keras
 from keras_gen import networks
 from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.adversarial.paired import PairedGAN
-from keras_gen.models.super_resolution import Upscaling, small_shape
+from keras_gen.models.super_resolution import Upscaling, check_radius, small_shape
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -45,6 +45,7 @@ class SRGAN(Upscaling, PairedGAN):
         content: c, "l2" (default), "l1" or a function of x and G(y) to `(batch,)`, such as `losses.Perceptual`.
         adversarial_weight: default 1e-3, the paper's.
         content_steps: steps of the generator for the content alone, default 0.
+        radius: as of `SuperResolution`.
         **kwargs: as of `PairedGAN`: `loss`, `penalties`, `average`, `content_weight`, `seed` and so on.
 
     Raises:
@@ -64,13 +65,16 @@ class SRGAN(Upscaling, PairedGAN):
         Ledig et al. 2017, arXiv:1609.04802, equations 3 to 6.
     """
 
-    def __init__(self, event_shape, scale, *, content="l2", adversarial_weight=1e-3, content_steps=0, **kwargs):
+    def __init__(
+        self, event_shape, scale, *, content="l2", adversarial_weight=1e-3, content_steps=0, radius=None, **kwargs
+    ):
         self.scale = scale
         super().__init__(
             event_shape, small_shape(event_shape, scale), content=content, adversarial_weight=adversarial_weight,
             content_steps=content_steps, conditional_discriminator=False, **kwargs,
         )  # fmt: skip
         self.scale = int(scale)
+        self.radius = check_radius(getattr(self.generator, "radius", None) if radius is None else radius, "radius")
 
     def default_generator(self):
         return networks.SRResNet(self.scale, channels=self.event_shape[-1], dtype=self.dtype_policy)
@@ -83,4 +87,5 @@ class SRGAN(Upscaling, PairedGAN):
 
     def get_config(self):
         derived = ("condition_shape", "conditional_discriminator")
-        return {**{k: v for k, v in super().get_config().items() if k not in derived}, "scale": self.scale}
+        config = {k: v for k, v in super().get_config().items() if k not in derived}
+        return {**config, "scale": self.scale, "radius": self.radius}
