@@ -430,6 +430,14 @@ BAD = {
     "identity": (lambda: cycle_gan(3, identity_weight=0.5), "`identity_weight=0` between domains of 1 and 3"),
     "one network twice": (lambda: cycle_gan(generators=[RESNET, RESNET]), "`generators` as two different"),
     "channels of a network": (lambda: cycle_gan(generators=[WIDE, RESNET]), r"generator with output.*12, 1\).*12, 3\)"),
+    "content steps": (lambda: pix2pix(content_steps=1.5), "`content_steps` as a positive integer.*1.5"),
+    "content list": (lambda: pix2pix(content=["l1"]), "`content` as one of"),
+    "weights of evaluation": (lambda: model("cycle").evaluate(A, B, sample_weight=A[:, 0, 0, 0]), "no `sample_weight`"),
+    "weights of a batch": (
+        lambda: model("cycle").train_on_batch(A[:2], B[:2], sample_weight=np.ones(2)), "no sample weights"
+    ),
+    "validation of one domain": (lambda: model("cycle").fit(A, B, validation_data=(A,)), r"as \(a, b\)"),
+    "export of latents": (lambda: model("pix2pix").export("m.pt2", "torch", what="decode"), "no 'decode' to export"),
     "one domain": (lambda: model("cycle").fit(A), "one domain only"),
     "labels in fit": (lambda: model("cycle").fit(A, np.arange(7)), r"b of shape \(batch, 8, 12, 1\).*\(7,\)"),
     "colours": (lambda: model("cycle").fit(A, COLOURED), r"b of shape \(batch, 8, 12, 1\).*3\)"),
@@ -471,3 +479,19 @@ def test_images_beyond_the_range_are_warned_of():
     """Of either domain: a generator that ends in a sigmoid makes none below 0."""
     with pytest.warns(UserWarning, match=r"data in \[0, 1\]"), pytest.raises(ValueError, match="`batch_size`"):
         model("cycle").fit(A, 3.0 * B, batch_size=0)
+
+
+def test_evaluation_is_of_the_generators_that_translate():
+    """With an average the logged cycle is that of `translate`, as that of a compiled metric; `predict` needs no b."""
+    game = cycle_gan(average=0.5, seed=0)
+    game.compile("sgd", metrics=["mae"], run_eagerly=keras.config.backend() == "tensorflow")
+    for network in game.generators:
+        network.set_weights([w + 0.3 for w in network.get_weights()])
+    a, b = A[:3], B[:3]
+    back = game.translate(game.translate(a, "a2b"), "b2a")
+    forth = game.translate(game.translate(b, "b2a"), "a2b")
+    found = game.evaluate(a, b, verbose=0, return_dict=True)
+    assert found["mae"] == pytest.approx(np.abs(back - a).mean(), rel=1e-4)
+    assert found["cycle"] == pytest.approx(np.abs(back - a).mean() + np.abs(forth - b).mean(), rel=1e-4)
+    np.testing.assert_allclose(game.predict(a, verbose=0), back, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(game.predict((a, B[:2]), verbose=0), back, rtol=0, atol=1e-5)

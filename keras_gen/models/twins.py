@@ -5,12 +5,16 @@
 they first give the variables the state of a running epoch.
 """
 
+import math
+
 import numpy as np
 from keras import ops
 
 from keras_gen import backend, random
 from keras_gen.models import inputs
 from keras_gen.models.batching import in_batches
+
+MOST_NUMBERS = 2**22  # of events that are computed at once by default: 85 images of 128 x 128 x 3
 
 
 class Twins:
@@ -26,7 +30,7 @@ class Twins:
             condition: for a conditional model, `(n, ...)`, or one condition for all.
             seed: non-negative integer; None draws fresh entropy. Training seeds are never advanced.
             temperature: >= 0, scale of the randomness; 1 is the model itself, 0 its mode where defined.
-            batch_size: samples computed at once, default 256.
+            batch_size: samples computed at once, default 256, or fewer of large events.
             verbose: `"auto"` shows progress on work of more than two seconds; 0 or 1.
 
         Returns:
@@ -50,7 +54,7 @@ class Twins:
         Args:
             x: data `(n, *event_shape)`.
             condition: `(n, ...)` for a conditional model.
-            batch_size: examples computed at once, default 256.
+            batch_size: examples computed at once, default 256, or fewer of large events.
             verbose: as in `sample`.
 
         Raises:
@@ -85,7 +89,8 @@ class Twins:
 
     def _in_batches(self, run, arrays, extra, batch_size, verbose):
         self.synchronize()
-        batch_size = inputs.check_count(256 if batch_size is None else batch_size, "batch_size")
+        default = max(1, min(256, MOST_NUMBERS // math.prod(self.event_shape)))
+        batch_size = inputs.check_count(default if batch_size is None else batch_size, "batch_size")
         arrays = {name: array for name, array in arrays.items() if array is not None}
         extra = {name: ops.convert_to_tensor(value) for name, value in extra.items()}
         return in_batches(lambda **kw: run(**kw, **extra), arrays, batch_size, verbose)

@@ -25,6 +25,8 @@ Reference:
     networks", arXiv:1703.10593 (2017), equations 1 to 3, sections 4 and 5.2, appendix 7.1.
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -186,6 +188,12 @@ class CycleGAN(Unpaired, GenerativeModel):
         network = self.average_generators[k] if self.average_generators else None
         return (self.to_b, self.to_a)[k](self._event(images), network=network)
 
+    def _translated(self, images, direction, training):
+        """As `translated`, in training by the generators themselves."""
+        if not training:
+            return self.translated(images, direction)
+        return (self.to_b, self.to_a)[DIRECTIONS.index(direction)](images, training)
+
     def call(self, x, condition=None, training=False):
         """a there and back, A(B(a)): `(batch, *event_shape)`."""
         return self.translated(self.translated(x, "a2b"), "b2a")
@@ -216,25 +224,29 @@ class CycleGAN(Unpaired, GenerativeModel):
         return {"loss": d[0] + d[1], **logs}
 
     def generator_terms(self, real, training=False):
-        """The generators' loss of (a, b), and its parts without weights: a dict of `(batch,)`."""
+        """The generators' loss of (a, b), and its parts without weights, a dict of `(batch,)`.
+
+        Outside of training it is that of the generators that translate, the average ones if there are any.
+        """
         a, b = real
-        fake_a, fake_b = self.to_a(b, training), self.to_b(a, training)
+        to_b, to_a = (functools.partial(self._translated, direction=d, training=training) for d in DIRECTIONS)
+        fake_a, fake_b = to_a(b), to_b(a)
         real_scores = self.scores(a, b, training) if self.game.needs_real else (None, None)
         g = map(self.game.generator, real_scores, self.scores(fake_a, fake_b, training))
         terms = dict(zip(("adversarial_a", "adversarial_b"), map(per_example, g), strict=True))
         error = losses.absolute_error
-        terms["cycle"] = error(self.to_a(fake_b, training), a) + error(self.to_b(fake_a, training), b)
+        terms["cycle"] = error(to_a(fake_b), a) + error(to_b(fake_a), b)
         loss = self.adversarial_weight * (terms["adversarial_a"] + terms["adversarial_b"])
         loss = loss + self.cycle_weight * terms["cycle"]
         if self.identity_weight:
-            terms["identity"] = error(self.to_a(a, training), a) + error(self.to_b(b, training), b)
+            terms["identity"] = error(to_a(a), a) + error(to_b(b), b)
             loss = loss + self.cycle_weight * self.identity_weight * terms["identity"]
         return {"loss": loss, **terms}
 
     def objective(self, x, condition=None, training=False):
-        """Losses of both players as they are, for `evaluate`: `loss` is the generators'; no pool takes part."""
+        """Losses of both players, of the generators that translate, for `evaluate`: `loss` is theirs; without pools."""
         real = x, self._event(condition)
-        d = self.discriminator_terms(real, (self.to_a(real[1]), self.to_b(x)))
+        d = self.discriminator_terms(real, (self.translated(real[1], "b2a"), self.translated(x, "a2b")))
         g = self.generator_terms(real)
         own = {"loss": g["loss"], "generators_loss": g["loss"], "discriminators_loss": d["loss"]}
         return {**d, **g, **own}

@@ -20,6 +20,7 @@ import keras
 from keras import ops
 
 from keras_gen import losses, networks
+from keras_gen.models import inputs
 from keras_gen.models.adversarial.checks import as_scores, check_not_negative, per_example
 from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.latent import apply_network
@@ -77,7 +78,7 @@ class PairedGAN(GAN):
         error = losses.get_image_error(content, "content")
         self.content_weight = check_not_negative(content_weight, "content_weight")
         self.adversarial_weight = check_not_negative(adversarial_weight, "adversarial_weight")
-        self.content_steps = int(check_not_negative(content_steps, "content_steps"))
+        self.content_steps = 0 if content_steps == 0 else inputs.check_count(content_steps, "content_steps")
         self.conditional_discriminator = bool(conditional_discriminator)
         super().__init__(event_shape, 1, condition_shape=condition_shape or event_shape, **kwargs)
         self.content_name, self.content = content, error  # now, so that the weights of a layer are the model's
@@ -107,7 +108,11 @@ class PairedGAN(GAN):
 
     def call(self, x, condition=None, training=False):
         """G(y), by the average generator if there is one."""
-        return self.decoded(None, condition)
+        return self.made(condition)
+
+    def made(self, condition):
+        """G(y) of the generator that samples: the average one if there is one."""
+        return self.fake(None, condition, network=self.average_generator)
 
     def draw(self, n, noise=None):
         """None: nothing is drawn beside the generator's own dropout."""
@@ -126,8 +131,8 @@ class PairedGAN(GAN):
         return {"loss": loss, "content": content, "adversarial": adversarial}
 
     def objective(self, x, condition=None, training=False):
-        """Losses of both players as they are, and the content, for `evaluate`: `loss` is the generator's."""
-        fake = self.decoded(None, condition)
+        """Losses of both players, of the generator that samples, for `evaluate`: `loss` is the generator's."""
+        fake = self.made(condition)
         scores = self.score(x, condition), self.score(fake, condition)
         d, g = (per_example(loss(*scores)) for loss in (self.game.discriminator, self.game.generator))
         content = self.content(x, fake)
@@ -140,7 +145,7 @@ class PairedGAN(GAN):
 
     def generate(self, keys, condition=None, temperature=1.0, truncation=None):
         """G(y): the same for all keys."""
-        return self.decoded(None, condition)
+        return self.made(condition)
 
     def sample(self, n, condition=None, *, truncation=None, **kwargs):
         """G(y) of each condition, as `GenerativeModel.sample`; there is nothing to truncate."""
@@ -153,6 +158,7 @@ class PairedGAN(GAN):
         raise NotImplementedError(f"{type(self).__name__} has no latents. Use `sample(n, condition)` or `predict`.")
 
     project = decode
+    decoded = property(doc="Not of this family.")  # and nothing to export
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

@@ -37,6 +37,8 @@ class Unpaired:
             if given is not None and not (np.isscalar(given) and given == 0):
                 raise ValueError(f"Expected no `{name}`: images a and b are no pairs. Received one. Leave it out.")
         if isinstance(validation_data, (tuple, list)) and inputs.is_array(validation_data[0]):
+            if len(validation_data) != 2:
+                raise ValueError(f"Expected `validation_data` as (a, b). Received: {len(validation_data)} arrays.")
             validation_data = self._unpaired(*validation_data, kwargs.get("validation_batch_size") or batch_size)
         if _is_data(x):
             x, y, batch_size = self._unpaired(x, y, batch_size), None, None
@@ -47,10 +49,28 @@ class Unpaired:
 
         `batch_size`: default 32, or fewer images, of 2^20 pixels together. Results as in `GenerativeModel.evaluate`.
         """
+        if kwargs.get("sample_weight") is not None:
+            raise ValueError("Expected no `sample_weight`: images a and b are no pairs. Received one. Leave it out.")
         if _is_data(x) and not kwargs.get("_use_cached_eval_dataset"):
             batch_size = min(32, batch_of(self.event_shape)) if batch_size is None else batch_size
             x, y, batch_size = self._unpaired(x, y, batch_size), None, None
         return super().evaluate(x, y, batch_size, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """`model(a)`, images a there and back; images b beside them, `(a, b)`, are left out."""
+        pair = isinstance(x, (tuple, list)) and len(x) == 2 and inputs.is_array(x[0])
+        a = x[0] if pair else x
+        if inputs.is_array(a):
+            a = inputs.check_data(self, a)
+            x = a, np.zeros((len(a), *self.condition_shape), a.dtype if a.dtype.kind == "f" else self.real_dtype)
+        return super().predict(x, *args, **kwargs)
+
+    def _batch(self, data):
+        """Weights of streams and of single batches are refused too."""
+        batch = super()._batch(data)
+        if batch.sample_weight is not None:
+            raise ValueError("Expected no sample weights: images a and b are no pairs. Received some. Leave them out.")
+        return batch
 
     def _unpaired(self, a, b=None, batch_size=None):
         """Checked arrays as `UnpairedBatches`."""
