@@ -9,7 +9,7 @@ target, and tested on the target's test digits (2,007 of USPS, 10,000 of MNIST):
     target         on the target's own labelled digits: what could be reached at most
 
 The published figures are those of CyCADA's table of digits: the first, its pixel-level adaptation, and the third. Its
-networks and its resolution (32 x 32) are larger.
+networks are larger.
 
     KERAS_BACKEND=tensorflow OMP_NUM_THREADS=1 python -m benchmarks.digit_domains \
         --output docs/benchmarks/digit_domains.json --pictures docs/images
