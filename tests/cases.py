@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from keras_gen import layers
-from keras_gen.datasets import digits
+from keras_gen.datasets import bicubic, digits
 from keras_gen.distributions import Mixture, Normal
 from keras_gen.losses import R1
 from keras_gen.models import (
@@ -39,6 +39,7 @@ from keras_gen.models import (
     ProbabilisticPCA,
     ProgressiveGAN,
     StyleGAN,
+    SuperResolution,
 )
 from keras_gen.networks import (
     EDSR,
@@ -357,4 +358,19 @@ ADVERSARIAL = {
     "cycle_gan": Case(_cycle_gan, negatives),
 }
 
-MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM}
+
+
+def with_small(n):
+    """Digits, and the same at half of the size."""
+    x = images(n)[0]
+    return x, np.stack([bicubic(image, (4, 4)) for image in x]).clip(0.0, 1.0)
+
+
+def _super_resolution(seed=None, **kwargs):
+    """It draws nothing: the seed is none of its arguments."""
+    return SuperResolution((8, 8, 1), 2, EDSR(2, 4, 1, channels=1), **kwargs)
+
+
+OF_IMAGES = {"super_resolution": Case(_super_resolution, with_small)}
+
+MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM, **OF_IMAGES}
