@@ -8,8 +8,8 @@ target, and tested on the target's test digits (2,007 of USPS, 10,000 of MNIST):
     translated     on the source's digits translated to the target, with the labels of the source
     target         on the target's own labelled digits: what could be reached at most
 
-The published figures are those of CyCADA's table of digits: source only, and its pixel-level adaptation. Its networks
-are larger.
+The published figures are those of CyCADA's table of digits: source only, and its pixel-level adaptation, by larger
+networks.
 
     KERAS_BACKEND=tensorflow OMP_NUM_THREADS=1 python -m benchmarks.digit_domains \
         --output docs/benchmarks/digit_domains.json --pictures docs/images
