@@ -128,7 +128,7 @@ def test_user_input_is_not_checked_by_assert(path):
     assert not [n.lineno for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Assert)]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "applications").glob("*.py")), ids=identity)
+@pytest.mark.parametrize("path", sorted((ROOT / "applications").rglob("*.py")), ids=identity)
 def test_applications_use_public_names_only(path):
     """A program needs no backend of its own and no private name."""
     names = [name for name, _ in imports(path)]
