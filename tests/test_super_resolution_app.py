@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import pytest
 
+from applications.files import Failure
 from applications.super_resolution import evaluate, shipped, train
 from applications.super_resolution.__main__ import main
-from applications.super_resolution.files import Failure
 from keras_gen import metrics
 from keras_gen.datasets import bicubic, photographs
 from keras_gen.datasets.patches import degraded

@@ -10,7 +10,8 @@ import sys
 import warnings
 from pathlib import Path
 
-from applications.cyclegan.domains import DATA_SETS, Failure, one_line, say
+from applications.cyclegan.domains import DATA_SETS, say
+from applications.files import Failure, one_line
 
 EXIT = """exit code: 0, all done; 1, something could not be done, each with a line that says why (the rest is done);
 2, wrong usage"""

@@ -15,16 +15,13 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from applications.files import Failure, one_line
 from keras_gen.datasets import digits, fashion_mnist, mnist, usps
 from keras_gen.datasets.folder import MODES, SUFFIXES
 from keras_gen.datasets.pictures import read_picture
 
 DATA_SETS = {"mnist": (mnist, 255), "usps": (usps, 255), "fashion_mnist": (fashion_mnist, 255), "digits": (digits, 16)}
 ENLARGED = 286 / 256
-
-
-class Failure(Exception):
-    """What stops the program: one line for the user."""
 
 
 def load_domain(name, size, channels, enlarged=False):
@@ -111,7 +108,3 @@ def _areas(n, m):
 def say(text):
     """One line to the terminal's errors."""
     print(f"cyclegan: {text}", file=sys.stderr, flush=True)
-
-
-def one_line(error):
-    return " ".join(str(error).split())

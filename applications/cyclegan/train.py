@@ -22,7 +22,7 @@ import keras
 import numpy as np
 
 from applications.cyclegan.domains import DATA_SETS, load_domain
-from applications.cyclegan.translate import whole, writable
+from applications.files import whole, writable
 from keras_gen import callbacks, models, networks, plots
 from keras_gen.datasets import UnpairedBatches
 

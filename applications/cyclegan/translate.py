@@ -4,14 +4,13 @@ A picture is written whole or not at all: under a temporary name in the output f
 used is named, and the others are still done.
 """
 
-import contextlib
-import os
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from applications.cyclegan.domains import Failure, one_line, pictures_in, say
+from applications.cyclegan.domains import pictures_in, say
+from applications.files import Failure, one_line, whole, writable
 from keras_gen import models
 from keras_gen.datasets.folder import MODES
 from keras_gen.datasets.pictures import read_picture
@@ -76,23 +75,6 @@ def output_names(files):
     ]
 
 
-def writable(folder):
-    """The folder, made if need be.
-
-    Raises:
-        Failure: it cannot be written to.
-    """
-    folder = Path(folder).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise Failure(f"{folder}: cannot be written to: {error.strerror}") from error
-    return folder
-
-
 def write_picture(target, x):
     """An image `(height, width, 1 or 3)` in [0, 1] as PNG, whole or not at all."""
     from PIL import Image
@@ -101,14 +83,3 @@ def write_picture(target, x):
     picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     with whole(target) as temporary:
         picture.save(temporary, format="PNG")
-
-
-@contextlib.contextmanager
-def whole(target):
-    """A temporary name beside `target`, renamed to it when all went well."""
-    temporary = target.with_name(f".{os.getpid()}.{target.name}")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

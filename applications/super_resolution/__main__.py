@@ -11,7 +11,8 @@ import sys
 import warnings
 from pathlib import Path
 
-from applications.super_resolution.files import Failure, Usage, one_line, say
+from applications.files import Failure, Usage, one_line
+from applications.super_resolution.files import say
 
 NETWORKS = ("espcn", "edsr", "srresnet", "rrdb")
 EXIT = """exit code: 0, all done; 1, something could not be done, each with a line that says why (the rest is done);

@@ -17,8 +17,9 @@ import sys
 import keras
 import numpy as np
 
+from applications.files import Failure, Usage, whole
 from applications.super_resolution import pictures, shipped
-from applications.super_resolution.files import Failure, Usage, say, streams_in, whole
+from applications.super_resolution.files import say, streams_in
 from keras_gen import metrics
 from keras_gen.datasets import bicubic
 from keras_gen.datasets.patches import degraded

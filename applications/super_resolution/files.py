@@ -1,31 +1,18 @@
-"""What the commands share: failures in one line, listings of folders and zips, files written whole or not at all."""
+"""What the commands share: what they say, listings of folders and zips."""
 
-import contextlib
 import io
-import os
 import sys
 import zipfile
 from pathlib import Path
 
+from applications.files import Failure, one_line
+
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
-
-
-class Failure(Exception):
-    """What cannot be done, in one line for the user. Exit code 1."""
-
-
-class Usage(Exception):
-    """What the arguments contradict. Exit code 2."""
 
 
 def say(text):
     """One line to the terminal's errors."""
     print(f"super_resolution: {text}", file=sys.stderr, flush=True)
-
-
-def one_line(error, most=300):
-    """The message of an error, or else its type, without line breaks."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
 
 
 def has_suffix(name):
@@ -102,30 +89,3 @@ def _open_member(archive, entry, most):
 def _check_length(name, length, most):
     if not 0 < length <= most:
         raise Failure(f"{name}: it has {length} bytes; expected 1 to {most} (--max-pixels)")
-
-
-def writable(folder):
-    """The folder, made if need be.
-
-    Raises:
-        Failure: it cannot be written to.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe.{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise Failure(f"{folder}: cannot be written to: {error.strerror}") from error
-    return folder
-
-
-@contextlib.contextmanager
-def whole(target):
-    """A temporary name beside `target`, with its ending, renamed to it when all went well."""
-    temporary = target.with_name(f".{os.getpid()}.{target.name}")
-    try:
-        yield temporary
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)

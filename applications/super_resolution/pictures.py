@@ -20,7 +20,7 @@ import warnings
 
 import numpy as np
 
-from applications.super_resolution.files import Failure, one_line
+from applications.files import Failure, one_line
 from keras_gen.datasets.pictures import FORMATS, MAX_PIXELS
 
 ENDINGS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}

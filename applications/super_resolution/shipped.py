@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from applications.super_resolution.files import Failure, Usage, one_line
+from applications.files import Failure, Usage, one_line
 from keras_gen import models
 from keras_gen.models.archive import check_archive
 

@@ -18,8 +18,9 @@ import time
 import keras
 import numpy as np
 
+from applications.files import Failure, Usage, whole, writable
 from applications.super_resolution import evaluate, shipped
-from applications.super_resolution.files import Failure, Usage, say, whole, writable
+from applications.super_resolution.files import say
 from keras_gen import callbacks, models, networks, plots
 from keras_gen.datasets import PatchPairs, bicubic, photographs
 from keras_gen.datasets.patches import degraded

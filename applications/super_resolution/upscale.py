@@ -10,8 +10,9 @@ import itertools
 import sys
 from pathlib import Path
 
+from applications.files import Failure, Usage, one_line, whole, writable
 from applications.super_resolution import pictures, shipped
-from applications.super_resolution.files import Failure, Usage, one_line, open_file, pictures_in, say, whole, writable
+from applications.super_resolution.files import open_file, pictures_in, say
 from keras_gen.datasets import bicubic
 
 
