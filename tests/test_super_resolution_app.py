@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from applications.files import Failure
-from applications.super_resolution import evaluate, shipped, train
+from applications.super_resolution import evaluate, pictures, shipped, train
 from applications.super_resolution.__main__ import main
+from applications.super_resolution.upscale import seen
 from keras_gen import metrics
 from keras_gen.datasets import bicubic, photographs
 from keras_gen.datasets.patches import degraded
@@ -116,7 +117,7 @@ def write_kinds(folder):
     """One picture of each kind, 6 x 8 pixels."""
     folder.mkdir()
     rgb, grey = noise(6, 8, 3), noise(6, 8)
-    for name, values in {"rgb": rgb, "grey": grey, "rgba": noise(6, 8, 4), "la": noise(6, 8, 2)}.items():
+    for name, values in {"rgb": rgb, "grey": grey, "rgba": np.maximum(noise(6, 8, 4), 1), "la": noise(6, 8, 2)}.items():
         Image.fromarray(values).save(folder / f"{name}.png")
     Image.fromarray(noise(6, 8, dtype="uint16")).save(folder / "deep.png")
     Image.fromarray(noise(6, 8, dtype="uint16")).save(folder / "deep_tiff.tif")
@@ -497,3 +498,13 @@ def test_runs_as_a_module(run_folder, monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         runpy.run_module("applications.super_resolution", run_name="__main__")
     assert ended.value.code == 1 and "none: no such folder" in capsys.readouterr().err
+
+
+def test_hidden_colours_are_not_drawn_into_edges():
+    """A white disc on transparent black stays white: what nobody sees goes on from the white beside it."""
+    i, j = np.mgrid[:40, :40]
+    alpha = ((i - 20) ** 2 + (j - 20) ** 2 < 150).astype("float32")[..., None]
+    picture = pictures.Picture(np.repeat(alpha, 3, axis=-1), alpha)
+    near = bicubic(alpha, (80, 80)) > 0
+    enlarged = bicubic(seen(picture), (80, 80))
+    assert bicubic(picture.colour, (80, 80))[near[..., 0]].min() < 0.1 and enlarged[near[..., 0]].min() > 0.99

@@ -93,7 +93,7 @@ def main(arguments=None):
     except Failure as failure:
         say(str(failure))
     except KeyboardInterrupt:
-        say("interrupted; the same command goes on at the last checkpoint")
+        say("interrupted; the same command goes on at the last checkpoint, if there is one (SIGTERM saves first)")
         return 130
     except (ValueError, OSError, FloatingPointError, ImportError) as error:
         say(one_line(error))

@@ -121,7 +121,8 @@ def main(arguments=None):
     except Failure as failure:
         say(f"error: {failure}")
     except KeyboardInterrupt:
-        say("interrupted" + ("; the same command goes on at the last checkpoint" * (options.command == "train")))
+        goes_on = "; the same command goes on at the last checkpoint, if any (SIGTERM saves first)"
+        say("interrupted" + goes_on * (options.command == "train"))
         return 130
     except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         say(f"error: {one_line(error)}")

@@ -42,7 +42,8 @@ def train(options):
     model = build(options, patch)
     batches = -(-options.steps // options.epochs)
     pairs = PatchPairs(list(images.values()), options.scale, patch, options.batch_size, batches, seed=options.seed)
-    say(f"{len(images)} pictures, {len(held_out)} held out; {model.count_params():,} weights, {options.network}")
+    weights = model.network.count_params()
+    say(f"{len(images)} pictures, {len(held_out)} held out; {weights:,} weights, {options.network}")
     start = time.perf_counter()
     history = fit(model, pairs, next(iter(held_out.values())), options, output)
     seconds = time.perf_counter() - start

@@ -10,6 +10,8 @@ import itertools
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from applications.files import Failure, Usage, one_line, whole, writable
 from applications.super_resolution import pictures, shipped
 from applications.super_resolution.files import open_file, pictures_in, say
@@ -62,7 +64,7 @@ def one(model, file, target, options):
     pictures.check_fits(picture, target, model.scale)
     with contextlib.redirect_stdout(sys.stderr):  # Keras's progress bars
         colour = shipped.enlarge(
-            model, picture.colour, ensemble=options.ensemble, tile=options.tile, verbose=0 if options.quiet else "auto"
+            model, seen(picture), ensemble=options.ensemble, tile=options.tile, verbose=0 if options.quiet else "auto"
         )
     alpha = None if picture.alpha is None else bicubic(picture.alpha, colour.shape[:2])
     try:
@@ -110,3 +112,28 @@ def _free_names(files):
         names.append(next(n for n in itertools.chain((file.stem, file.name), numbered) if n.casefold() not in taken))
         taken.add(names[-1].casefold())
     return names
+
+
+def seen(picture, reach=16):
+    """The colours of a picture; those under alpha 0, which nobody sees, go on from what is seen beside them.
+
+    Else what is hidden, black as a rule, would be drawn into the edges. `reach` pixels are filled, each by the mean of
+    its neighbours that are known.
+    """
+    if picture.alpha is None or picture.alpha.all() or not picture.alpha.any():
+        return picture.colour
+    known = (picture.alpha > 0).astype("float32")
+    colour = picture.colour * known
+    for _ in range(reach):
+        count, total = (_around(x) for x in (known, colour))
+        new = (known == 0) & (count > 0)
+        colour = np.where(new, total / np.maximum(count, 1), colour)
+        known = np.where(new, 1, known).astype("float32")
+    return np.where(known > 0, colour, picture.colour).astype("float32")
+
+
+def _around(x):
+    """The sum over the 3 x 3 pixels around each."""
+    x = np.pad(x, [(1, 1), (1, 1), (0, 0)])
+    rows = x[:-2] + x[1:-1] + x[2:]
+    return rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
