@@ -276,6 +276,19 @@ def test_a_model_gives_the_same_by_all_its_names():
     assert found["loss"] == pytest.approx(error, rel=1e-5) and found["psnr"] == pytest.approx(psnr, rel=1e-5)
 
 
+def test_the_average_follows_by_its_formula():
+    """a_t = b_t a_(t-1) + (1 - b_t) w_t with b_t = min(b, (1 + t) / (10 + t)), t counted from 0 over three steps."""
+    model = SuperResolution((8, 8, 3), 2, network("edsr"), average=0.15)
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=EAGER)
+    average = [numbers(v) for v in model.average_network.weights]
+    for t in range(3):
+        model.train_on_batch(draw((4, 8, 8, 3), t), draw((4, 4, 4, 3), t))
+        b = min(0.15, (1 + t) / (10 + t))
+        average = [b * a + (1 - b) * numbers(w) for a, w in zip(average, model.network.weights, strict=True)]
+    for a, v in zip(average, model.average_network.weights, strict=True):
+        np.testing.assert_allclose(numbers(v), a, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_variable_gets_a_gradient(name):
     """After two steps every trainable variable has moved (the first moves the zero layer alone)."""

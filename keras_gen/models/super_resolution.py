@@ -30,7 +30,7 @@ from keras_gen.models.latent import apply_network
 from keras_gen.models.tiling import in_tiles
 
 SLACK = 1e-3  # by which values may lie beyond [0, 1]
-TILE = 256  # pixels of the small image: 100 MB of features for 64 filters
+TILE = 256  # pixels of the small image, a side
 
 
 class Upscaling:
@@ -48,7 +48,7 @@ class Upscaling:
             image: `(height, width, channels)`, floats in [0, 1].
             tile: pixels of the image, a side, that are computed at once, default 256. It bounds the memory.
             overlap: pixels that tiles see beyond their own; default the model's `radius`, by which tiles have no seams.
-            ensemble: whether to average over the 8 symmetries of the square: eight times the work for about 0.1 dB
+            ensemble: whether to average over the 8 symmetries of the square: eight times the work for 0.1 to 0.2 dB
                 (Lim et al. 2017, section 3.4).
             verbose: `"auto"` shows progress on work of more than two seconds; 0 or 1.
 

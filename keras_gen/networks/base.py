@@ -26,6 +26,11 @@ NORMALIZATIONS = {
 }
 
 
+def normal_initializer():
+    """N(0, 0.02^2), that of DCGAN's and its successors' weights, as a configuration."""
+    return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.02, "seed": None}}
+
+
 class Network(keras.layers.Layer):
     """Base of the networks: `network(x, condition=None, training=False)`.
 

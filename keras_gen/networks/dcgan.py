@@ -22,14 +22,10 @@ from keras import ops
 from keras_gen.layers import attach_condition, attached_channels
 from keras_gen.layers.shapes import as_shape, positive_int
 from keras_gen.layers.transposed import Conv2DTranspose
-from keras_gen.networks.base import Network
+from keras_gen.networks.base import Network, normal_initializer
 from keras_gen.networks.convolutional import image_sizes
 from keras_gen.networks.default import default_filters, is_large_image
 from keras_gen.networks.mlp import MLP
-
-
-def _normal():
-    return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.02, "seed": None}}
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -71,8 +67,8 @@ class DCGANGenerator(Network):
         normalization="batch", kernel_initializer=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
-            activation=activation, normalization=normalization, kernel_initializer=kernel_initializer or _normal(),
-            **kwargs,
+            activation=activation, normalization=normalization,
+            kernel_initializer=kernel_initializer or normal_initializer(), **kwargs,
         )  # fmt: skip
         self.event_shape = _image_shape(event_shape)
         self.filters = _filters(filters, self.event_shape, reverse=True)
@@ -154,8 +150,8 @@ class DCGANDiscriminator(Network):
         kernel_initializer=None, **kwargs,
     ):  # fmt: skip
         super().__init__(
-            activation=activation, normalization=normalization, kernel_initializer=kernel_initializer or _normal(),
-            **kwargs,
+            activation=activation, normalization=normalization,
+            kernel_initializer=kernel_initializer or normal_initializer(), **kwargs,
         )  # fmt: skip
         self.filters = as_shape(filters, "filters")
         self.kernel_size = positive_int(kernel_size, "kernel_size")

@@ -24,7 +24,7 @@ from keras import ops
 
 from keras_gen.layers import attach_condition, attached_channels
 from keras_gen.layers.shapes import as_shape, positive_int
-from keras_gen.networks.base import Network
+from keras_gen.networks.base import Network, normal_initializer
 
 FILTERS = (64, 128, 256, 512, 512)
 
@@ -35,11 +35,6 @@ def as_filters(filters):
     if not filters:
         raise ValueError("Expected `filters` with one positive integer a convolution. Received: none.")
     return filters
-
-
-def normal_initializer():
-    """N(0, 0.02^2), as a configuration."""
-    return {"class_name": "RandomNormal", "config": {"mean": 0.0, "stddev": 0.02, "seed": None}}
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")

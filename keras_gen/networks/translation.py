@@ -36,9 +36,9 @@ from keras_gen.layers import ReflectionPadding2D
 from keras_gen.layers.padding import reflected
 from keras_gen.layers.shapes import positive_int
 from keras_gen.layers.transposed import Conv2DTranspose
-from keras_gen.networks.base import Block, ImageConvolution, Network
+from keras_gen.networks.base import Block, ImageConvolution, Network, normal_initializer
 from keras_gen.networks.equalized import image_shape
-from keras_gen.networks.patch import as_filters, normal_initializer
+from keras_gen.networks.patch import as_filters
 
 DROPPED = 3  # stages of the U-Net's decoder with dropout
 
