@@ -19,6 +19,14 @@ from keras_gen.layers.heads import (
     get_head,
 )
 from keras_gen.layers.instance import InstanceNormalization
+from keras_gen.layers.invertible.affine import ElementwiseAffine
+from keras_gen.layers.invertible.base import Bijection
+from keras_gen.layers.invertible.compose import Chain, Inverse
+from keras_gen.layers.invertible.coupling import AdditiveCoupling, AffineCoupling, Coupling, SplineCoupling
+from keras_gen.layers.invertible.elementwise import Exp, LeakyReLU, Logit, Sigmoid, Softplus, Tanh
+from keras_gen.layers.invertible.permutation import Permutation
+from keras_gen.layers.invertible.splines import SplineTransform
+from keras_gen.layers.invertible.transforms import AdditiveTransform, AffineTransform, Transform
 from keras_gen.layers.minibatch import MinibatchStandardDeviation
 from keras_gen.layers.padding import ReflectionPadding2D
 from keras_gen.layers.priors import ConditionalNormalPrior, LearnedMixturePrior
@@ -30,36 +38,55 @@ from keras_gen.layers.upsampling import BicubicUpsampling, SubPixel
 
 __all__ = [
     "AdaIN",
+    "AdditiveCoupling",
+    "AdditiveTransform",
+    "AffineCoupling",
+    "AffineTransform",
     "BatchNormalization",
     "BernoulliHead",
     "BicubicUpsampling",
+    "Bijection",
     "Blur",
     "CategoricalHead",
+    "Chain",
     "ConditionEncoder",
     "ConditionalBatchNormalization",
     "ConditionalNormalPrior",
+    "Coupling",
     "DifferentiableAugmentation",
     "DiscretizedLogisticHead",
     "DiscretizedLogisticMixtureHead",
     "DistributionHead",
     "Dropout",
+    "ElementwiseAffine",
     "EqualizedConv2D",
     "EqualizedDense",
+    "Exp",
     "InstanceNormalization",
+    "Inverse",
     "LaplaceHead",
+    "LeakyReLU",
     "LearnedMixturePrior",
     "LogisticHead",
+    "Logit",
     "MinibatchStandardDeviation",
     "ModulatedConv2D",
     "MultivariateNormalHead",
     "NoiseInjection",
     "NormalHead",
+    "Permutation",
     "PixelNormalization",
     "ReflectionPadding2D",
     "Sampling",
+    "Sigmoid",
+    "Softplus",
     "SpectralNormalization",
+    "SplineCoupling",
+    "SplineTransform",
     "StudentTHead",
     "SubPixel",
+    "Tanh",
+    "Transform",
     "attach_condition",
     "attached_channels",
     "doubled",

@@ -1,0 +1,1 @@
+"""Bijections: invertible layers that know their change of volume, the parts of normalizing flows."""

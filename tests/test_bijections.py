@@ -1,0 +1,177 @@
+"""The laws of a bijection, for every entry of the registry: what it maps it finds back, and its volume is right."""
+
+import zlib
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gen import backend
+from keras_gen import layers as kl
+from tests.bijection_cases import CASES
+
+BATCH = 6
+CONDITIONED = [name for name, case in CASES.items() if case.condition]
+
+
+def generator_of(name):
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def made(name, dtype=None):
+    """The bijection, built, its weights moved well away from the identity."""
+    case, generator = CASES[name], generator_of(name)
+    bijection = case.make(**({"dtype": dtype} if dtype else {}))
+    given = (None, *case.condition) if case.condition else None
+    bijection.build((None, *case.shape), given)
+    for v in bijection.trainable_variables:
+        v.assign(ops.convert_to_numpy(v) + 0.2 * generator.normal(size=v.shape))
+    return bijection
+
+
+def drawn(name, dtype="float32", latent=False):
+    """x (or z) and the condition, tensors."""
+    case, generator = CASES[name], generator_of(name + "data")
+    shape = (BATCH, *case.shape)
+    event = (case.draw_latent if latent else case.draw)(generator, shape)
+    given = generator.normal(size=(BATCH, *case.condition)) if case.condition else None
+    return (None if value is None else ops.convert_to_tensor(value, dtype) for value in (event, given))
+
+
+def numpy(*tensors):
+    return [ops.convert_to_numpy(t) for t in tensors]
+
+
+def jacobian_log_det(fn, x):
+    """log |det d fn(x) / dx| of each event, by one gradient an output."""
+    n = int(np.prod(x.shape[1:]))
+    flat = lambda x: ops.reshape(fn(x), (BATCH, n))  # noqa: E731
+    rows = [backend.grad(lambda x, i=i: flat(x)[:, i], x) for i in range(n)]
+    matrices = np.stack([ops.convert_to_numpy(row).reshape(BATCH, n) for row in rows], axis=1)
+    return np.linalg.slogdet(matrices.astype("float64"))[1]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_mapped_is_found_back_and_the_two_log_dets_cancel(name):
+    bijection, tolerance = made(name), CASES[name].tolerance
+    x, given = drawn(name)
+    z, log_det = bijection.forward_and_log_det(x, given)
+    back, inverse_log_det = bijection.inverse_and_log_det(z, given)
+    assert tuple(log_det.shape) == tuple(inverse_log_det.shape) == (BATCH,)
+    np.testing.assert_allclose(*numpy(back, x), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(*numpy(log_det, -inverse_log_det), rtol=tolerance, atol=tolerance)
+    z, given = drawn(name, latent=True)
+    np.testing.assert_allclose(
+        *numpy(bijection(bijection.inverse(z, given), given), z), rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_log_det_is_that_of_the_autodiff_jacobian_both_ways(name):
+    bijection, tolerance = made(name), CASES[name].tolerance
+    x, given = drawn(name)
+    expected = jacobian_log_det(lambda x: bijection(x, given), x)
+    log_det = bijection.forward_and_log_det(x, given)[1]
+    np.testing.assert_allclose(ops.convert_to_numpy(log_det), expected, rtol=tolerance, atol=tolerance)
+    z, given = drawn(name, latent=True)
+    expected = jacobian_log_det(lambda z: bijection.inverse(z, given), z)
+    log_det = bijection.inverse_and_log_det(z, given)[1]
+    np.testing.assert_allclose(ops.convert_to_numpy(log_det), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_gradients_are_finite_far_out_of_the_domain(name):
+    bijection = made(name)
+    _, given = drawn(name)
+    far = np.array([-30.0, -3.0, 0.0, 1.0, 3.0, 30.0], "float32").reshape(-1, *[1] * len(CASES[name].shape))
+    far = ops.convert_to_tensor(np.broadcast_to(far, (BATCH, *CASES[name].shape)).copy())
+    for direction in (bijection.forward_and_log_det, bijection.inverse_and_log_det):
+        both = lambda x, direction=direction: sum(ops.sum(part) for part in direction(x, given))  # noqa: E731
+        values = [*direction(far, given), backend.grad(lambda x, both=both: both(x)[None], far)]
+        if bijection.trainable_variables:
+            values += backend.value_and_grad(lambda both=both: both(far), bijection.trainable_variables)[1]
+        assert all(np.isfinite(ops.convert_to_numpy(v)).all() for v in values)
+
+
+@pytest.mark.parametrize("name", CONDITIONED)
+def test_the_condition_moves_the_map_and_its_volume(name):
+    bijection = made(name)
+    x, given = drawn(name)
+    first, second = (bijection.forward_and_log_det(x, c) for c in (given, given + 1.0))
+    assert all(np.abs(np.subtract(*numpy(a, b))).max() > 1e-3 for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_copy_by_configuration_and_weights_is_the_same_map(name, tmp_path):
+    case, bijection = CASES[name], made(name)
+    x, given = drawn(name)
+    inputs = [keras.Input(case.shape), *([keras.Input(case.condition)] if case.condition else [])]
+    model = keras.Model(inputs, bijection(*inputs))
+    assert tuple(model.outputs[0].shape[1:]) == bijection.latent_shape(case.shape)
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras").layers[-1]
+    for mine, other in zip(bijection.forward_and_log_det(x, given), copy.forward_and_log_det(x, given), strict=True):
+        np.testing.assert_array_equal(*numpy(mine, other))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_events_stay_in_float32_under_a_policy_of_half_precision(name, policy):
+    bijection, tolerance = made(name, policy), CASES[name].tolerance
+    x, given = drawn(name)
+    z, log_det = bijection.forward_and_log_det(x, given)
+    assert {keras.backend.standardize_dtype(t.dtype) for t in (z, log_det, bijection(x, given))} == {"float32"}
+    np.testing.assert_allclose(*numpy(bijection.inverse(z, given), x), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.skipif(keras.config.backend() == "jax", reason="JAX computes in float64 by a flag of the process")
+@pytest.mark.parametrize("name", CASES)
+def test_in_float64_the_way_back_is_exact_to_1e_9(name):
+    bijection = made(name, "float64")
+    x, given = drawn(name, "float64")
+    z, log_det = bijection.forward_and_log_det(x, given)
+    assert {keras.backend.standardize_dtype(t.dtype) for t in (z, log_det)} == {"float64"}
+    scale = CASES[name].tolerance / 1e-4
+    np.testing.assert_allclose(*numpy(bijection.inverse(z, given), x), rtol=1e-9 * scale, atol=1e-9 * scale)
+
+
+def test_a_call_that_does_not_fit_says_what_was_expected():
+    coupling = kl.AffineCoupling((8,), conditional=True, name="c")
+    x, given = ops.ones((4, 3)), ops.ones((4, 2))
+    with pytest.raises(ValueError, match="AffineCoupling 'c' expects a condition. Received: none"):
+        coupling(x)
+    coupling(x, given)
+    with pytest.raises(ValueError, match=r"expects events of shape \(batch, 3\). Received: \(4, 5\)"):
+        coupling(ops.ones((4, 5)), given)
+    with pytest.raises(ValueError, match="one condition an event. Received: 4 events and 3 conditions"):
+        coupling.inverse(x, given[:3])
+    with pytest.raises(ValueError, match="expects no condition. Received: one"):
+        kl.AffineCoupling((8,))(x, given)
+    with pytest.raises(ValueError, match="by which nothing would be changed"):
+        kl.AffineCoupling((8,)).build((None, 1))
+    with pytest.raises(ValueError, match=r"\(height, width, channels\) for mask='checkerboard'"):
+        kl.AffineCoupling((8,), "checkerboard").build((None, 4))
+    with pytest.raises(ValueError, match="permutation of the last axis, of 3 elements. Received: one of 2"):
+        kl.Permutation([1, 0]).build((None, 3))
+    with pytest.raises(ValueError, match="features have as many axes"):
+        kl.AffineCoupling(keras.layers.Flatten()).build((None, 4, 4, 2))
+    with pytest.raises(ValueError, match="Expected each bijection once"):
+        kl.Chain([coupling, coupling])
+
+
+def test_a_log_scale_is_bounded_and_the_bound_is_reached():
+    x = ops.ones((1, 2))
+    for bound in (0.5, 3.0):
+        _, log_slope = kl.AffineTransform(bound).forward(x, 1e3 * ops.ones((1, 2, 2)))
+        np.testing.assert_allclose(ops.convert_to_numpy(log_slope), bound, rtol=1e-6)
+    _, log_slope = kl.AffineTransform(None).forward(x, 10.0 * ops.ones((1, 2, 2)))
+    np.testing.assert_allclose(ops.convert_to_numpy(log_slope), 10.0)
+
+
+def test_raw_parameters_of_zero_are_the_identity():
+    x = ops.convert_to_tensor(np.linspace(-4, 4, 41, dtype="float32"))
+    for transform in (kl.AffineTransform(), kl.AdditiveTransform(), kl.SplineTransform(5)):
+        z, log_slope = transform.forward(x, ops.zeros((41, transform.size)))
+        np.testing.assert_allclose(*numpy(z, x), atol=1e-6)
+        np.testing.assert_allclose(ops.convert_to_numpy(log_slope), 0.0, atol=1e-6)
