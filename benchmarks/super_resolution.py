@@ -33,6 +33,7 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", type=Path, nargs="*", default=[], help="zip files of pictures")
     parser.add_argument("--photographs", action="store_true", help="train on the embedded photographs too")
+    parser.add_argument("--shrink", type=float, nargs="*", default=[], help="train on copies this much smaller too")
     parser.add_argument("--test", type=Path, required=True, help="zip file of pictures")
     parser.add_argument("--scale", type=int, default=2)
     parser.add_argument("--filters", type=int, default=32)
@@ -54,6 +55,12 @@ def pictures(path):
     with zipfile.ZipFile(path) as archive:
         names = sorted(n for n in archive.namelist() if n.lower().endswith((".png", ".bmp", ".jpg")))
         return {n: np.asarray(Image.open(io.BytesIO(archive.read(n))).convert("RGB")) for n in names}
+
+
+def shrunk(image, factor):
+    """A copy made smaller by `factor` < 1, uint8: sharper than the picture, and clean of its JPEG blocks."""
+    size = tuple(round(side * factor) for side in image.shape[:2])
+    return np.clip(np.round(datasets.bicubic(np.float32(image), size)), 0, 255).astype("uint8")
 
 
 def take_over(model, path):
@@ -114,6 +121,7 @@ def main(arguments=None):
     keras.utils.set_random_seed(options.seed)
     images = list(datasets.photographs.load_data()[0].values()) if options.photographs else []
     images += [image for path in options.train for image in pictures(path).values()]
+    images += [shrunk(image, factor) for factor in options.shrink for image in images]
     test, s = pictures(options.test), options.scale
     model, count, history, seconds, cpu = train(options, images)
     options.output.mkdir(parents=True, exist_ok=True)
