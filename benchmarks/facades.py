@@ -113,7 +113,7 @@ def l1(x, y):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="zip file of trainA, trainB, testA, testB")
-    parser.add_argument("--steps", type=int, default=6000, help="of CycleGAN, an image of each side (default %(default)s)")
+    parser.add_argument("--steps", type=int, default=6000, help="of CycleGAN, one image of each (default %(default)s)")
     parser.add_argument("--paired-steps", type=int, default=2000, help="of Pix2Pix, four pairs (default %(default)s)")
     parser.add_argument("--filters", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=4)
