@@ -175,3 +175,73 @@ def test_raw_parameters_of_zero_are_the_identity():
         z, log_slope = transform.forward(x, ops.zeros((41, transform.size)))
         np.testing.assert_allclose(*numpy(z, x), atol=1e-6)
         np.testing.assert_allclose(ops.convert_to_numpy(log_slope), 0.0, atol=1e-6)
+
+
+def test_act_norm_is_set_once_by_its_first_batch_and_never_again_after_a_load(tmp_path):
+    generator = np.random.default_rng(0)
+    x = (generator.normal(size=(64, 3, 2)) * [3.0, 0.01] + [5.0, -1.0]).astype("float32")
+    x = np.concatenate([x, np.full((64, 3, 1), 7.0, "float32")], axis=-1)  # a constant channel
+    layer = kl.ActNorm()
+    z = ops.convert_to_numpy(layer.initialize(x))
+    np.testing.assert_allclose(z.mean((0, 1)), 0.0, atol=1e-4)
+    np.testing.assert_allclose(z.std((0, 1)), [1.0, 1.0, 0.0], atol=1e-4)
+    np.testing.assert_array_equal(ops.convert_to_numpy(layer.initialize(x + 1.0)), ops.convert_to_numpy(layer(x + 1.0)))
+    model = keras.Sequential([keras.Input((3, 3)), layer])
+    model.save(tmp_path / "model.keras")
+    copy = keras.saving.load_model(tmp_path / "model.keras").layers[0]
+    np.testing.assert_array_equal(*numpy(copy.initialize(5.0 * x), layer(5.0 * x)))
+
+
+def test_a_chain_is_initialised_part_by_part():
+    x = 5.0 + 3.0 * np.random.default_rng(0).normal(size=(256, 4)).astype("float32")
+    chain = kl.Chain([kl.ActNorm(), kl.AffineCoupling((8,)), kl.ActNorm()])
+    z = ops.convert_to_numpy(chain.initialize(x))
+    np.testing.assert_allclose([z.mean(0), z.std(0)], [[0.0] * 4, [1.0] * 4], atol=1e-4)
+
+
+def test_batch_normalisation_of_a_flow_uses_the_batch_in_training_and_moving_moments_after():
+    x = 5.0 + 3.0 * np.random.default_rng(0).normal(size=(256, 2)).astype("float32")
+    layer = kl.FlowBatchNormalization(momentum=0.5)
+    z = ops.convert_to_numpy(layer(x, training=True))
+    np.testing.assert_allclose([z.mean(0), z.std(0)], [[0.0] * 2, [1.0] * 2], atol=1e-4)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_mean), 0.5 * x.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(layer.moving_variance), 0.5 + 0.5 * x.var(0), rtol=1e-4)
+
+
+def test_a_kept_inverse_is_never_stale_and_has_the_gradient_of_the_true_one():
+    layer, z = kl.Invertible1x1Conv("full", seed=0), ops.convert_to_tensor(np.eye(3, dtype="float32"))
+    layer(z)
+    for refreshed in (False, True):
+        layer.linear.kernel.assign(ops.convert_to_numpy(layer.linear.kernel) + 0.1 * np.arange(9.0).reshape(3, 3))
+        layer.refresh() if refreshed else None
+        w = ops.convert_to_numpy(layer.linear.kernel)
+        np.testing.assert_allclose(ops.convert_to_numpy(layer.inverse(z)), np.linalg.inv(w).T, atol=1e-5)
+        _, (gradient,) = backend.value_and_grad(lambda: ops.sum(layer.inverse(z)), [layer.linear.kernel])
+        c = np.linalg.inv(w)
+        np.testing.assert_allclose(ops.convert_to_numpy(gradient), -(c.T @ np.ones((3, 3)) @ c.T), atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_plu_begins_as_the_rotation_that_its_factors_were_made_of(size):
+    from keras_gen.layers.invertible.linear import random_rotation
+
+    x = np.eye(size, dtype="float32")
+    w = ops.convert_to_numpy(kl.Invertible1x1Conv("plu", seed=5)(x)).T
+    np.testing.assert_allclose(w, random_rotation(size, 5), atol=1e-5)
+    np.testing.assert_allclose(w @ w.T, np.eye(size), atol=1e-5)
+
+
+def test_planar_and_radial_stay_invertible_whatever_their_parameters():
+    x = 2.0 * np.random.default_rng(0).normal(size=(200, 2)).astype("float32")
+    for layer in (kl.Planar(), kl.Radial()):
+        layer(x)
+        for seed in range(3):
+            layer.raw.assign(4.0 * np.random.default_rng(seed).normal(size=layer.raw.shape))
+            z, log_det = layer.forward_and_log_det(x)
+            assert np.isfinite(ops.convert_to_numpy(log_det)).all()
+            np.testing.assert_allclose(ops.convert_to_numpy(layer.inverse(z)), x, atol=2e-3)
+
+
+def test_logit_refuses_data_out_of_its_domain_and_names_the_remedy():
+    with pytest.raises(ValueError, match=r"Logit expects data in \[0, 1\]. Received: 2 values outside.*256"):
+        kl.Chain([kl.Logit(), kl.Sigmoid()]).validate(np.array([[0.5, 2.0], [-1.0, 0.0]]))

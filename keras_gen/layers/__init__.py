@@ -24,7 +24,10 @@ from keras_gen.layers.invertible.base import Bijection
 from keras_gen.layers.invertible.compose import Chain, Inverse
 from keras_gen.layers.invertible.coupling import AdditiveCoupling, AffineCoupling, Coupling, SplineCoupling
 from keras_gen.layers.invertible.elementwise import Exp, LeakyReLU, Logit, Sigmoid, Softplus, Tanh
+from keras_gen.layers.invertible.linear import Invertible1x1Conv, OrthogonalLinear
+from keras_gen.layers.invertible.normalization import ActNorm, FlowBatchNormalization
 from keras_gen.layers.invertible.permutation import Permutation
+from keras_gen.layers.invertible.residual import Planar, Radial
 from keras_gen.layers.invertible.splines import SplineTransform
 from keras_gen.layers.invertible.transforms import AdditiveTransform, AffineTransform, Transform
 from keras_gen.layers.minibatch import MinibatchStandardDeviation
@@ -37,6 +40,7 @@ from keras_gen.layers.style import AdaIN, ModulatedConv2D, NoiseInjection, Pixel
 from keras_gen.layers.upsampling import BicubicUpsampling, SubPixel
 
 __all__ = [
+    "ActNorm",
     "AdaIN",
     "AdditiveCoupling",
     "AdditiveTransform",
@@ -62,8 +66,10 @@ __all__ = [
     "EqualizedConv2D",
     "EqualizedDense",
     "Exp",
+    "FlowBatchNormalization",
     "InstanceNormalization",
     "Inverse",
+    "Invertible1x1Conv",
     "LaplaceHead",
     "LeakyReLU",
     "LearnedMixturePrior",
@@ -74,8 +80,11 @@ __all__ = [
     "MultivariateNormalHead",
     "NoiseInjection",
     "NormalHead",
+    "OrthogonalLinear",
     "Permutation",
     "PixelNormalization",
+    "Planar",
+    "Radial",
     "ReflectionPadding2D",
     "Sampling",
     "Sigmoid",
