@@ -13,6 +13,7 @@ from keras_gen.distributions.divergences import (
 from keras_gen.distributions.mixtures import Mixture
 from keras_gen.distributions.multivariate import MultivariateNormal
 from keras_gen.distributions.student_t import StudentT
+from keras_gen.distributions.transformed import Transformed
 
 __all__ = [
     "Bernoulli",
@@ -29,6 +30,7 @@ __all__ = [
     "OneHotCategorical",
     "RelaxedCategorical",
     "StudentT",
+    "Transformed",
     "Uniform",
     "has_closed_form_kl",
     "kl_divergence",

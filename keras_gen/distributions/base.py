@@ -154,6 +154,15 @@ class Distribution:
         value = self._log_density(x)
         return ops.sum(value, axis=tuple(range(1, len(value.shape))))
 
+    def generate_and_log_density(self, keys):
+        """Draws and their log-density, `(n, *event_shape)` and `(n,)`: one pass where a family has a way to do both."""
+        x = self.generate(keys)
+        return x, self.log_density(x)
+
+    def location(self):
+        """One representative value of each distribution, of the shape of `mean`, which it is by default."""
+        return self.mean()
+
     def entropy(self):
         """Entropy `-E[log p(x)]`.
 

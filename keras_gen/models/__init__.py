@@ -23,6 +23,7 @@ from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
 from keras_gen.models.divergence import Divergence, DivergenceError
+from keras_gen.models.flows.flow import NormalizingFlow
 from keras_gen.models.iwae import IWAE
 from keras_gen.models.pca import PCA, ProbabilisticPCA
 from keras_gen.models.super_resolution import SuperResolution
@@ -46,6 +47,7 @@ __all__ = [
     "InfoGAN",
     "LAPGAN",
     "LSGAN",
+    "NormalizingFlow",
     "PCA",
     "PairedGAN",
     "Pix2Pix",

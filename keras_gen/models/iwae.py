@@ -59,12 +59,13 @@ class IWAE(VAE):
     def objective(self, x, condition=None, training=False):
         features = self._features(x, condition, training)
         q = self.posterior_head.distribution(tiled(features, self.num_samples))
-        self.diagnostics[0].update_state(q.mean())
-        z = self.draw(q, training, copies=self.num_samples)
+        self.diagnostics[0].update_state(q.location())
+        z, log_q = self.drawn(q, training, copies=self.num_samples)
+        log_q = q.log_density(z) if log_q is None else log_q
         conditions = None if condition is None else tiled(condition, self.num_samples)
         log_w = self.observation(z, conditions, training).log_density(tiled(x, self.num_samples))
         log_w = log_w + self.prior_distribution().log_density(z, *self._prior_arguments(conditions))
-        log_w = ops.reshape(log_w - q.log_density(z), (self.num_samples, -1))
+        log_w = ops.reshape(log_w - log_q, (self.num_samples, -1))
         bound = ops.logsumexp(log_w, axis=0) - math.log(self.num_samples)
         return {"loss": -bound} if training else {"loss": -bound, "nll": -bound}
 

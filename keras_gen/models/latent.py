@@ -15,10 +15,15 @@ from keras_gen.models.base import GenerativeModel
 
 
 class Coding:
-    """Mixin of a model with a latent space of shape `(latent_dim,)`: a family writes `code` and `decoded`."""
+    """Mixin of a model with a latent space: a family writes `code`, `decoded`, and `latent_shape` if z is no vector."""
+
+    @property
+    def latent_shape(self):
+        """Shape of one z, `(latent_dim,)` by default."""
+        return (self.latent_dim,)
 
     def code(self, x, condition=None):
-        """The code of x as a tensor `(batch, latent_dim)`."""
+        """The code of x as a tensor `(batch, *latent_shape)`."""
         raise NotImplementedError
 
     def decoded(self, z, condition=None):
@@ -39,7 +44,7 @@ class Coding:
             verbose: as in `sample`.
 
         Returns:
-            numpy array `(n, latent_dim)`.
+            numpy array `(n, *latent_shape)`.
 
         Raises:
             ValueError: data that `fit` would refuse.
@@ -49,9 +54,9 @@ class Coding:
         return self._in_batches(run, {"x": x, "condition": condition}, {}, batch_size, verbose)
 
     def decode(self, z, condition=None, *, batch_size=None, verbose="auto"):
-        """Expected data of codes: `(n, latent_dim)` -> numpy `(n, *event_shape)`. Arguments as in `encode`."""
+        """Expected data of codes: `(n, *latent_shape)` -> numpy `(n, *event_shape)`. Arguments as in `encode`."""
         z = inputs.to_numpy(z, "z").astype(self.real_dtype)
-        inputs.check_shape(z.shape, (self.latent_dim,), "z")
+        inputs.check_shape(z.shape, self.latent_shape, "z")
         inputs.check_finite(z, "z")
         inputs.check_count(len(z), "len(z)")
         condition = inputs.check_condition(self, self._repeat(condition, len(z)), len(z))
@@ -87,11 +92,11 @@ class Coding:
         ends = [self.encode(end, condition, batch_size=batch_size, verbose=verbose) for end in (a, b)]
         if len(ends[0]) != len(ends[1]):
             raise ValueError(f"Expected as many a as b. Received: {len(ends[0])} and {len(ends[1])}.")
-        t = np.linspace(0.0, 1.0, steps, dtype=self.real_dtype)[None, :, None]
+        t = np.linspace(0.0, 1.0, steps, dtype=self.real_dtype).reshape(1, -1, *[1] * len(self.latent_shape))
         line = (1.0 - t) * ends[0][:, None] + t * ends[1][:, None]
         if condition is not None:
             condition = np.repeat(inputs.to_numpy(condition, "condition"), steps, axis=0)
-        x = self.decode(line.reshape(-1, self.latent_dim), condition, batch_size=batch_size, verbose=verbose)
+        x = self.decode(line.reshape(-1, *self.latent_shape), condition, batch_size=batch_size, verbose=verbose)
         return x.reshape(len(ends[0]), steps, *self.event_shape)
 
 

@@ -31,7 +31,7 @@ import keras
 from keras import ops
 
 from keras_gen import backend, layers, networks, random
-from keras_gen.distributions import Normal, has_closed_form_kl, kl_divergence
+from keras_gen.distributions import Normal, Transformed, has_closed_form_kl, kl_divergence
 from keras_gen.metrics import LatentUse
 from keras_gen.models import inputs
 from keras_gen.models.latent import LatentModel, apply_network
@@ -50,7 +50,8 @@ class VAE(LatentModel):
         decoder: any Keras model, z -> features; default `networks.default_decoder`.
         likelihood: p(x given z): a name (`"bernoulli"` for x in [0, 1], `"normal"`, `"laplace"`,
             `"discretized_logistic"`, ... see `layers.get_head`) or a distribution head, default `"bernoulli"`.
-        posterior: q(z given x): `"normal"` (diagonal), `"multivariate_normal"`, or a distribution head.
+        posterior: q(z given x): `"normal"` (diagonal), `"multivariate_normal"`, or a distribution head. With a
+            `layers.FlowHead` it is a flow, whose "mean" in what follows is the image of its base's mean.
         posterior_scale: a positive float fixes s(x), one remedy of collapse; None learns it.
         prior: p(z): whatever has `generate` and `log_density`: a distribution, a layer, a flow, another model of events
             `(latent_dim,)`. Default N(0, I). A closed-form KL is used where there is one, else
@@ -181,32 +182,43 @@ class VAE(LatentModel):
                 "Expected a posterior whose draws are differentiable in its parameters, such as 'normal' or "
                 f"'multivariate_normal'. Received: {type(q).__name__}, whose draws are not."
             )
-        noise, n = self.noise if training else self.test_noise, ops.shape(q.mean())[0] // copies
+        noise, n = self.noise if training else self.test_noise, ops.shape(q.location())[0] // copies
         if not isinstance(q, Normal):
-            return q.generate(noise.keys(n) if copies == 1 else _numbered(noise.keys(n), copies))
+            return q.generate(self._keys(noise, n, copies))
         shape = (n, self.latent_dim) if copies == 1 else (n, copies, self.latent_dim)
         e = noise.normal(shape, dtype="float32")
         e = e if copies == 1 else ops.reshape(ops.swapaxes(e, 0, 1), (-1, self.latent_dim))
         return q.mean() + q.scale * ops.cast(e, q.dtype)
 
-    def kl(self, q, z, condition=None):
+    def drawn(self, q, training=False, copies=1):
+        """A draw as by `draw`, and log q of it where the draw itself tells (a flow, in one pass), else None."""
+        if not (isinstance(q, Transformed) and q.reparameterized):
+            return self.draw(q, training, copies), None
+        noise, n = self.noise if training else self.test_noise, ops.shape(q.location())[0] // copies
+        return q.generate_and_log_density(self._keys(noise, n, copies))
+
+    def _keys(self, noise, n, copies):
+        return noise.keys(n) if copies == 1 else _numbered(noise.keys(n), copies)
+
+    def kl(self, q, z, condition=None, log_q=None):
         """KL(q || p), by (2) or another closed form, `(batch, latent_dim)` where it factorises; else estimated at z.
 
-        What does not factorise, and the estimate at the draw z, are `(batch,)`.
+        What does not factorise, and the estimate at the draw z, are `(batch,)`; `log_q` is log q(z) if it is known.
         """
         p = self.prior_distribution()
         p = p.distribution(*self._prior_arguments(condition)) if hasattr(p, "distribution") else p
         if has_closed_form_kl(q, p):
             return kl_divergence(q, p, reduce=bool(q.joint_axes or p.joint_axes))
-        return q.log_density(z) - self.prior_distribution().log_density(z, *self._prior_arguments(condition))
+        log_q = q.log_density(z) if log_q is None else log_q
+        return log_q - self.prior_distribution().log_density(z, *self._prior_arguments(condition))
 
     def objective(self, x, condition=None, training=False):
         q = self.posterior_head.distribution(self._features(x, condition, training))
-        z = self.draw(q, training)
+        z, log_q = self.drawn(q, training)
         reconstruction = -self.observation(z, condition, training).log_density(x)
-        kl = self.kl(q, z, condition)
+        kl = self.kl(q, z, condition, log_q)
         self._check_per_dimension(kl)
-        self.diagnostics[0].update_state(q.mean(), kl if len(kl.shape) == 2 else None)
+        self.diagnostics[0].update_state(q.location(), kl if len(kl.shape) == 2 else None)
         total = self._total(kl)
         loss = reconstruction + ops.cast(self.beta, self.real_dtype) * self._total(self._freed(kl))
         terms = {"loss": loss, "reconstruction": reconstruction, "kl": total}
@@ -242,7 +254,7 @@ class VAE(LatentModel):
         head.read(ops.zeros((1, *head.raw_shape()), head.parameter_dtype)).validate(x)
 
     def code(self, x, condition=None):
-        return self.posterior(x, condition).mean()
+        return self.posterior(x, condition).location()
 
     def decoded(self, z, condition=None):
         return self.observation(z, condition).mean()
@@ -275,11 +287,11 @@ class VAE(LatentModel):
     def log_weights(self, x, condition, features, keys, first, count):
         """log w_k of (4) for k = first, ..., first + count - 1: tensor `(count, batch)`."""
         q = self.posterior_head.distribution(tiled(features, count))
-        z = q.generate(_numbered(keys, count, first))
+        z, log_q = q.generate_and_log_density(_numbered(keys, count, first))
         conditions = None if condition is None else tiled(condition, count)
         log_p = self.observation(z, conditions).log_density(tiled(x, count))
         log_p = log_p + self.prior_distribution().log_density(z, *self._prior_arguments(conditions))
-        return ops.reshape(log_p - q.log_density(z), (count, -1))
+        return ops.reshape(log_p - log_q, (count, -1))
 
     def log_prob(self, x, condition=None, *, num_samples=128, seed=0, batch_size=None, verbose="auto"):
         """Importance-sampled log p(x given condition), equation (4): a lower bound in expectation.

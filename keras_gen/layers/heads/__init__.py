@@ -14,6 +14,7 @@ from keras_gen.layers.heads.discrete import (
     DiscretizedLogisticHead,
     DiscretizedLogisticMixtureHead,
 )
+from keras_gen.layers.heads.flow import FlowHead
 
 HEADS = {
     "bernoulli": BernoulliHead,
@@ -67,6 +68,7 @@ __all__ = [
     "DiscretizedLogisticHead",
     "DiscretizedLogisticMixtureHead",
     "DistributionHead",
+    "FlowHead",
     "LaplaceHead",
     "LogisticHead",
     "MultivariateNormalHead",

@@ -1,0 +1,169 @@
+"""Normalizing flows as models: exact densities, conditions, data-dependent layers, grey levels, flows inside a VAE."""
+
+import keras
+import numpy as np
+import pytest
+import scipy.stats
+from keras import ops
+
+from keras_gen import distributions, layers, random
+from keras_gen.models import VAE, NormalizingFlow
+
+
+def coupling_flow(event=2, **kwargs):
+    steps = [
+        layers.ActNorm(), layers.SplineCoupling((16,), bins=4), layers.Permutation("swap"),
+        layers.AffineCoupling((16,)),
+    ]  # fmt: skip
+    return NormalizingFlow((event,), steps, seed=0, **kwargs)
+
+
+def two_moons(n=512, seed=0):
+    generator = np.random.default_rng(seed)
+    angle, side = generator.uniform(0, np.pi, n), generator.integers(0, 2, n)
+    x = np.stack([np.cos(angle) - 0.5 + side, np.sin(angle) - 2 * side * np.sin(angle)], axis=1)
+    return (3.0 + 2.0 * (x + 0.05 * generator.normal(size=(n, 2)))).astype("float32"), side.astype("int32")
+
+
+def test_a_transformed_normal_is_the_log_normal_and_the_logit_normal_of_scipy():
+    x = np.linspace(0.05, 0.95, 7, dtype="float32")[:, None]
+    normal = distributions.Normal([0.3], 0.8, event_shape=(1,))
+    log, logit = layers.Inverse(layers.Exp()), layers.Inverse(layers.Sigmoid())
+    for bijection in (log, logit):
+        bijection.build((None, 1))
+    p = distributions.Transformed(normal, log)
+    expected = scipy.stats.lognorm(0.8, scale=np.exp(0.3)).logpdf(x[:, 0])
+    np.testing.assert_allclose(ops.convert_to_numpy(p.log_density(x)), expected, rtol=1e-5, atol=1e-5)
+    z = np.log(x / (1 - x))
+    expected = scipy.stats.norm(0.3, 0.8).logpdf(z) - np.log(x * (1 - x))
+    p = distributions.Transformed(normal, logit)
+    np.testing.assert_allclose(ops.convert_to_numpy(p.log_density(x)), expected[:, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_draw_knows_its_density_without_the_way_forward():
+    flow = coupling_flow()
+    p = distributions.Transformed(distributions.Normal(np.zeros(2), 1.0, event_shape=(2,)), flow.bijection)
+    for q in (p, flow):
+        x, log_p = q.generate_and_log_density(random.keys(0, 64))
+        np.testing.assert_allclose(*map(ops.convert_to_numpy, (log_p, q.log_density(x))), atol=1e-4)
+
+
+def test_a_flow_fits_moons_better_than_a_normal_and_its_density_integrates_to_one():
+    x, _ = two_moons()
+    model = coupling_flow()
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit(x, batch_size=128, epochs=15, verbose=0, seed=0)
+    fitted = scipy.stats.multivariate_normal(x.mean(0), np.cov(x.T)).logpdf(x).mean()
+    assert model.log_prob(x).mean() > fitted + 0.2
+    line = np.linspace(-10, 16, 400, dtype="float32")
+    grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    total = np.exp(model.log_prob(grid, batch_size=20000).astype("float64")).sum() * (line[1] - line[0]) ** 2
+    np.testing.assert_allclose(total, 1.0, atol=5e-3)
+    results = model.evaluate(x, verbose=0, return_dict=True)
+    np.testing.assert_allclose(results["nll"], -model.log_prob(x).mean(), rtol=1e-4)
+    np.testing.assert_allclose(results["bits_per_dim"], results["nll"] / (2 * np.log(2)), rtol=1e-5)
+
+
+def test_act_norm_is_set_by_the_first_batch_of_the_first_fit_alone():
+    x, _ = two_moons()
+    model = NormalizingFlow((2,), [layers.ActNorm()])
+    model.compile(keras.optimizers.SGD(0.0))
+    model.fit(x, batch_size=128, epochs=2, shuffle=False, verbose=0)
+    z = model.encode(x[:128])
+    np.testing.assert_allclose([z.mean(0), z.std(0)], [[0, 0], [1, 1]], atol=1e-4)
+    model.fit(10.0 * x, verbose=0)
+    np.testing.assert_array_equal(model.encode(x[:128]), z)
+
+
+@pytest.mark.parametrize("kind", ["bijection", "base"])
+def test_a_condition_selects_its_part_of_the_data(kind):
+    x, y = two_moons()
+    if kind == "bijection":
+        steps, base = [layers.ActNorm(), layers.AffineCoupling((16,), conditional=True)], None
+        steps += [layers.Permutation("swap"), layers.AffineCoupling((16,), conditional=True)]
+    else:
+        steps, base = [layers.ActNorm()], layers.ConditionalNormalPrior((2,), num_classes=2)
+    model = NormalizingFlow((2,), steps, base, num_classes=2, seed=0)
+    model.compile(keras.optimizers.Adam(3e-2))
+    model.fit(x, y, batch_size=128, epochs=10, verbose=0, seed=0)
+    assert model.log_prob(x, y).mean() > model.log_prob(x, 1 - y).mean() + 0.5
+    means = [model.sample(500, condition=k, seed=0).mean(0) for k in (0, 1)]
+    np.testing.assert_allclose(means, [x[y == k].mean(0) for k in (0, 1)], atol=0.5)
+
+
+def test_a_condition_that_nothing_takes_is_refused():
+    with pytest.raises(ValueError, match="none takes a condition"):
+        coupling_flow(num_classes=3)
+    with pytest.raises(ValueError, match="one takes a condition"):
+        NormalizingFlow((2,), [layers.AffineCoupling((8,), conditional=True)])
+
+
+def test_temperature_scales_the_base_and_zero_is_its_mode():
+    model = coupling_flow()
+    z = model.encode(model.sample(400, seed=0, temperature=0.5))
+    np.testing.assert_allclose(z, 0.5 * model.encode(model.sample(400, seed=0)), atol=1e-3)
+    np.testing.assert_allclose(model.encode(model.sample(1, temperature=0.0)), 0.0, atol=1e-4)
+
+
+def test_the_bound_of_grey_levels_is_that_of_the_uniform_at_the_uniform():
+    uniform = distributions.Uniform(np.zeros(4), np.ones(4), (4,))
+    model = NormalizingFlow((4,), [layers.ActNorm()], uniform, levels=8)
+    model.compile()
+    x = np.random.default_rng(0).integers(0, 8, (20, 4)) / 7
+    assert model.likelihood == "bound"
+    np.testing.assert_allclose(model.log_prob(x), -4 * np.log(8), rtol=1e-5)
+    np.testing.assert_allclose(model.evaluate(x, verbose=0, return_dict=True)["bits_per_dim"], 3.0, rtol=1e-5)
+    np.testing.assert_allclose(model.reconstruct(x), x, atol=1e-6)
+    assert set(np.round(7 * model.sample(50, seed=0)).astype(int).ravel()) <= set(range(8))
+
+
+def test_the_bound_of_grey_levels_lies_below_the_exact_value_and_rises_with_more_draws():
+    x = np.arange(4)[:, None] / 3
+    normal = distributions.Normal([0.5], 0.2, event_shape=(1,))
+    model = NormalizingFlow((1,), [layers.Permutation("reverse")], normal, levels=4)
+    edges = scipy.stats.norm(0.5, 0.2).cdf(np.arange(5) / 4)
+    one, many = (model.log_prob(np.repeat(x, 500, 0), num_samples=k).reshape(4, 500).mean(1) for k in (1, 64))
+    assert (one < many).all() and (many <= np.log(np.diff(edges)) + 0.02).all()
+    np.testing.assert_allclose(many, np.log(np.diff(edges)), atol=0.05)
+
+
+def test_data_out_of_the_domain_are_refused_before_compute():
+    model = NormalizingFlow((2,), [layers.Logit(), layers.AffineCoupling((8,))])
+    model.compile()
+    with pytest.raises(ValueError, match=r"Logit expects data in \[0, 1\]"):
+        model.fit(np.full((8, 2), 1.5))
+    model = coupling_flow(levels=256)
+    model.compile()
+    with pytest.raises(ValueError, match="grey levels k / 255"):
+        model.fit(np.full((8, 2), 17.0))
+
+
+def posterior(kind):
+    if kind == "planar":
+        return layers.Chain([layers.Planar((8,)), layers.Planar()])
+    return layers.Chain([layers.AffineCoupling((8,), conditional=True), layers.Permutation("swap")])
+
+
+@pytest.mark.parametrize("kind", ["planar", "coupling"])
+def test_a_flow_posterior_gives_the_bound_that_its_density_says(kind):
+    x = (np.random.default_rng(0).uniform(size=(64, 12)) > 0.5).astype("float32")
+    head = layers.FlowHead((3,), posterior(kind))
+    model = VAE((12,), 3, posterior=head, seed=0)
+    model.compile(keras.optimizers.Adam(1e-2))
+    history = model.fit(x, epochs=6, verbose=0, seed=0).history["loss"]
+    assert history[-1] < history[0]
+    q = model.posterior(x)
+    z, log_q = q.generate_and_log_density(random.keys(1, 64))
+    np.testing.assert_allclose(*map(ops.convert_to_numpy, (log_q, q.log_density(z))), atol=1e-3)
+    assert model.encode(x).shape == (64, 3) and model.log_prob(x, num_samples=4).shape == (64,)
+
+
+def test_a_flow_is_a_prior_and_is_trained_with_the_model():
+    x = (np.random.default_rng(0).uniform(size=(64, 12)) > 0.5).astype("float32")
+    prior = NormalizingFlow((3,), [layers.AffineCoupling((8,)), layers.Permutation("swap")])
+    model = VAE((12,), 3, prior=prior, seed=0)
+    before = [ops.convert_to_numpy(v) for v in prior.trainable_variables]
+    model.compile(keras.optimizers.Adam(1e-2))
+    model.fit(x, epochs=2, verbose=0, seed=0)
+    assert all((ops.convert_to_numpy(v) != b).any() for v, b in zip(prior.trainable_variables, before, strict=True))
+    assert model.sample(5, seed=0).shape == (5, 12)
