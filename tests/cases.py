@@ -34,6 +34,7 @@ from keras_gen.models import (
     CycleGAN,
     DenoisingAutoencoder,
     InfoGAN,
+    NormalizingFlow,
     PairedGAN,
     Pix2Pix,
     ProbabilisticPCA,
@@ -371,6 +372,33 @@ def _super_resolution(seed=None, **kwargs):
     return SuperResolution((8, 8, 1), 2, EDSR(2, 4, 1, channels=1), **kwargs)
 
 
+def _flow(levels=None, **fixed):
+    """Every kind of bijection whose weights behave in their own way, in one chain."""
+
+    def make(**kwargs):
+        conditional = "num_classes" in fixed
+        steps = [
+            layers.ActNorm(), layers.SplineCoupling((8,), bins=4, conditional=conditional),
+            layers.Invertible1x1Conv("full", seed=1), layers.FlowBatchNormalization(0.5), layers.AffineCoupling((8,)),
+            layers.Planar(),
+        ]  # fmt: skip
+        return NormalizingFlow((16,), steps, levels=levels, **fixed, **kwargs)
+
+    return make
+
+
+def _flow_vae(**kwargs):
+    posterior = layers.FlowHead((LATENT_DIM,), layers.Planar(conditioner=(8,)))
+    prior = NormalizingFlow((LATENT_DIM,), [layers.AffineCoupling((8,)), layers.Permutation("swap")])
+    return _small(VAE)(posterior=posterior, prior=prior, **kwargs)
+
+
+FLOWS = {
+    "flow": Case(_flow(), signed),
+    "flow_of_labels_and_levels": Case(_flow(levels=17, num_classes=10), labelled),
+    "flow_posterior_and_prior": Case(_flow_vae, grey),
+}
+
 OF_IMAGES = {"super_resolution": Case(_super_resolution, with_small)}
 
-MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM, **OF_IMAGES}
+MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM, **FLOWS, **OF_IMAGES}

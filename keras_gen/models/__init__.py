@@ -24,6 +24,7 @@ from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.base import Batch, GenerativeModel
 from keras_gen.models.divergence import Divergence, DivergenceError
 from keras_gen.models.flows.flow import NormalizingFlow
+from keras_gen.models.flows.recipes import FFJORD, IAF, MAF, NICE, NeuralSpline, RealNVP
 from keras_gen.models.iwae import IWAE
 from keras_gen.models.pca import PCA, ProbabilisticPCA
 from keras_gen.models.super_resolution import SuperResolution
@@ -41,18 +42,24 @@ __all__ = [
     "DenoisingAutoencoder",
     "Divergence",
     "DivergenceError",
+    "FFJORD",
     "GAN",
     "GenerativeModel",
+    "IAF",
     "IWAE",
     "InfoGAN",
     "LAPGAN",
     "LSGAN",
+    "MAF",
+    "NICE",
+    "NeuralSpline",
     "NormalizingFlow",
     "PCA",
     "PairedGAN",
     "Pix2Pix",
     "ProbabilisticPCA",
     "ProgressiveGAN",
+    "RealNVP",
     "SRGAN",
     "StyleGAN",
     "SuperResolution",
