@@ -35,11 +35,11 @@ class DynamicVAE(models.VAE):
         return super().objective(x, condition, training)
 
 
-def build(mean, seed):
+def build(mean, seed, **options):
     """784-200-200-50-200-200-784 with tanh; the output bias begins at the logits of the mean image."""
     encoder = keras.Sequential([layers.Input((784,)), layers.Dense(200, "tanh"), layers.Dense(200, "tanh")])
     decoder = keras.Sequential([layers.Input((50,)), layers.Dense(200, "tanh"), layers.Dense(200, "tanh")])
-    model = DynamicVAE((784,), 50, encoder=encoder, decoder=decoder, likelihood="bernoulli", seed=seed)
+    model = DynamicVAE((784,), 50, encoder=encoder, decoder=decoder, seed=seed, **options)
     mean = np.clip(mean, 1e-3, 1 - 1e-3)
     model.observation_head.projection.bias.assign(np.log(mean / (1 - mean)))
     return model
