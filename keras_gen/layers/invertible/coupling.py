@@ -21,8 +21,9 @@ from keras import ops
 from keras_gen.layers.invertible.base import Bijection, sum_event
 from keras_gen.layers.invertible.conditioner import Conditioner, get_network, serialize_network
 from keras_gen.layers.invertible.masks import make_mask
+from keras_gen.layers.invertible.named import get_transform
 from keras_gen.layers.invertible.splines import SplineTransform
-from keras_gen.layers.invertible.transforms import AdditiveTransform, AffineTransform, get_transform
+from keras_gen.layers.invertible.transforms import AdditiveTransform, AffineTransform
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -110,15 +111,10 @@ class _Split:
 
     def __init__(self, keep):
         self.kept_at, self.changed_at = np.flatnonzero(keep), np.flatnonzero(~keep)
-        self.shown, self.changed, n = len(self.kept_at), len(self.changed_at), self.shown_first(keep)
+        self.shown, self.changed = len(self.kept_at), len(self.changed_at)
         self.back = np.argsort(np.concatenate([self.kept_at, self.changed_at]))
-        self.first = n
-
-    @staticmethod
-    def shown_first(keep):
-        """"kept" or "changed", the part that is the whole beginning of the axis; None if neither is."""
-        borders = np.count_nonzero(np.diff(keep.astype(int)))
-        return None if borders != 1 else ("kept" if keep[0] else "changed")
+        in_two = np.count_nonzero(np.diff(keep.astype(int))) == 1
+        self.first = ("kept" if keep[0] else "changed") if in_two else None  # the part that the axis begins with
 
     def cut(self, x):
         if self.first is None:

@@ -110,17 +110,3 @@ class AdditiveTransform(Transform):
 
     def inverse(self, z, raw):
         return z - raw[..., 0], ops.zeros_like(z)
-
-
-def get_transform(transform):
-    """The `Transform` of a name: "affine", "additive", "spline"; one that is a `Transform` is given back."""
-    from keras_gen.layers.invertible.splines import SplineTransform
-
-    names = {"affine": AffineTransform, "additive": AdditiveTransform, "spline": SplineTransform}
-    if isinstance(transform, str) and transform in names:
-        return names[transform]()
-    if isinstance(transform, Transform):
-        return transform
-    if isinstance(transform, dict):
-        return keras.saving.deserialize_keras_object(transform)
-    raise ValueError(f"Expected `transform` as one of {list(names)}, or a Transform. Received: {transform!r}.")

@@ -243,11 +243,10 @@ class NormalizingFlow(Coding, GenerativeModel):
         else:
             self.bijection.validate(x)
 
+    @functools.wraps(GenerativeModel.fit)
     def fit(self, *args, **kwargs):
         self._pending, self._begun = True, False
         return super().fit(*args, **kwargs)
-
-    fit.__doc__ = GenerativeModel.fit.__doc__
 
     def begin_epoch(self):
         """From the second epoch of a `fit` on, all is initialised: no step asks any more."""
