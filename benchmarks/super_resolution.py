@@ -40,7 +40,7 @@ def parse(arguments=None):
     parser.add_argument("--blocks", type=int, default=8)
     parser.add_argument("--side", type=int, default=24, help="of the small patch")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--steps", type=int, default=20000, help="0: only measure the model of --initial")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--initial", type=Path, help="a model, of another scale perhaps, whose body is taken over")
     parser.add_argument("--seed", type=int, default=0)
@@ -100,6 +100,11 @@ def papers_bicubic(images, s):
     return float(np.mean(values))
 
 
+def measured_only(options):
+    """The model of `--initial`, and nothing of a training."""
+    return keras.saving.load_model(options.initial), 0, {"psnr": [None]}, 0.0, 0.0
+
+
 def train(options, images):
     s, patch = options.scale, options.side * options.scale
     images = [image for image in images if min(image.shape[:2]) >= patch]
@@ -123,7 +128,7 @@ def main(arguments=None):
     images += [image for path in options.train for image in pictures(path).values()]
     images += [shrunk(image, factor) for factor in options.shrink for image in images]
     test, s = pictures(options.test), options.scale
-    model, count, history, seconds, cpu = train(options, images)
+    model, count, history, seconds, cpu = train(options, images) if options.steps else measured_only(options)
     options.output.mkdir(parents=True, exist_ok=True)
     model.save(options.output / "model.keras")
     cubic = lambda y, size: datasets.bicubic(y, size)  # noqa: E731
