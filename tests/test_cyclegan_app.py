@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import signal
 import zlib
 
 import keras
@@ -11,6 +12,7 @@ from PIL import Image
 
 from applications.cyclegan.__main__ import main, parse
 from applications.cyclegan.domains import area, load_domain
+from applications.cyclegan.translate import targets_of
 from keras_gen.datasets import usps
 from keras_gen.models import VAE, CycleGAN
 
@@ -198,26 +200,28 @@ def test_training_leaves_out_what_cannot_be_used(trained):
 
 
 @pytest.mark.skipif(keras.config.backend() == "tensorflow", reason="two more graphs, half a minute; not to the bit")
-def test_the_same_command_goes_on(trained, tmp_path, monkeypatch):
-    """Interrupted when the first picture is drawn, the same command ends with the weights of the uninterrupted one."""
-    command = training(trained, "--save-minutes", "1e-9", "-o", str(tmp_path / "out"))
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr("applications.cyclegan.train.draw", interrupt)
-        assert main(command) == 130
-    assert main(command) == 1
+def test_the_same_command_goes_on(trained, tmp_path, monkeypatch, capsys):
+    """Ctrl-C when the first picture is drawn saves; the same command ends with the weights of the uninterrupted one."""
+    command = training(trained, "-o", str(tmp_path / "out"))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr("applications.cyclegan.train.draw", lambda *_: signal.raise_signal(signal.SIGINT))
+    assert main(command) == 130 and "saved; the same command goes on" in capsys.readouterr().err
+    signal.signal(signal.SIGINT, before)
+    for name in ("draw", "report"):
+        monkeypatch.setattr(f"applications.cyclegan.train.{name}", lambda *_: None)
+    assert main(command) == 1 and "goes on in epoch 2" in capsys.readouterr().out
     paths = trained / "out" / "model.keras", tmp_path / "out" / "model.keras"
     expected, found = (keras.saving.load_model(path, compile=False).get_weights() for path in paths)
     for a, b in zip(expected, found, strict=True):
         np.testing.assert_array_equal(a, b)
 
 
-def test_another_setting_is_refused(trained, capsys):
-    """A changed command does not go on in silence with the old one's checkpoints."""
-    assert "Received another one" in refusal(capsys, training(trained, "--identity", "0"))
+def test_another_setting_is_refused(trained, tmp_path, capsys):
+    """A changed command does not go on in silence with the old one's checkpoints: what changed, and what to do."""
+    said = refusal(capsys, training(trained, "--identity", "0", "--no-jitter"))
+    assert "--identity 0.0, before 0.5; --no-jitter, before without. " in said and "or another --output" in said
+    fill(tmp_path / "b", [(30, 30)] * 2, seed=8)
+    assert "other pictures than before" in refusal(capsys, training(trained, "--b", str(tmp_path / "b")))
 
 
 def test_every_picture_is_translated_at_its_size(trained, tmp_path):
@@ -249,6 +253,20 @@ def test_translation_is_that_of_the_model(trained, tmp_path):
         assert main([str(part) for part in (*command, "-o", tmp_path / way)]) == 0
         found = pixels(tmp_path / way / "0.png").astype("float32")
         np.testing.assert_allclose(found, 255 * model.translate(x, way, verbose=0)[0], atol=0.51)
+
+
+def test_a_single_picture_is_translated(trained, tmp_path, capsys):
+    """To a PNG or into a folder; another format, the picture itself, and what is not there are refused in a line."""
+    (file,) = fill(tmp_path / "in", [(16, 18)]).iterdir()
+    command = ["translate", file, "--model", trained / "out" / "model.keras", "--direction", "a2b", "-o"]
+    assert main([str(part) for part in (*command, tmp_path / "one.png")]) == 0
+    assert "1 of 1 picture translated" in capsys.readouterr().out and pixels(tmp_path / "one.png").shape == (16, 18, 3)
+    assert targets_of([file], tmp_path / "out", False) == [tmp_path / "out" / "0.png"]
+    assert "translations are PNG" in refusal(capsys, [*command, tmp_path / "one.jpg"])
+    for name in (file, file.parent):
+        assert "overwritten" in refusal(capsys, [*command, name])
+    command[1] = "usps"
+    assert "a data set is translated in Python" in refusal(capsys, [*command, tmp_path / "out"])
 
 
 def test_data_sets_are_domains():
@@ -295,6 +313,7 @@ WRONG_USAGE = [
     ["train", "--a", "x", "--b", "y"],
     ["train", "--a", "x", "--b", "y", "-o", "out", "--epochs", "0"],
     ["train", "--a", "x", "--b", "y", "-o", "out", "--size", "16"],
+    ["train", "--a", "x", "--b", "y", "-o", "out", "--size", "4", "4"],
     ["train", "--a", "x", "--b", "y", "-o", "out", "--identity", "-1"],
     ["train", "--a", "x", "--b", "y", "-o", "out", "--rate", "nan"],
     ["translate", "x", "--model", "m.keras", "--direction", "a2c", "-o", "out"],

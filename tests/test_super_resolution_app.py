@@ -3,6 +3,7 @@
 import json
 import os
 import runpy
+import signal
 import sys
 import types
 import warnings
@@ -13,12 +14,14 @@ import keras
 import numpy as np
 import pytest
 
-from applications.files import Failure
+from applications import terminal
+from applications.files import SUFFIXES, Failure, Usage, one_line
 from applications.super_resolution import evaluate, pictures, shipped, train
 from applications.super_resolution.__main__ import main
 from applications.super_resolution.upscale import seen
 from keras_gen import metrics
 from keras_gen.datasets import bicubic, photographs
+from keras_gen.datasets.folder import SUFFIXES as OF_FOLDERS
 from keras_gen.datasets.patches import degraded
 from keras_gen.models import SuperResolution
 from keras_gen.networks import EDSR, ESPCN
@@ -210,9 +213,11 @@ def test_of_a_folder_all_that_can_be_done_is_done(upscale, run_folder):
     for name in ("a", "z"):
         Image.fromarray(noise(4, 4, 3)).save(f"in/{name}.png")
     Path("in/notes.txt").write_text("notes")
+    Path("in/more").mkdir()
     code, said = upscale("in", "-o", "out", "--max-pixels", "1000000")
     errors = [line for line in said.splitlines() if "error: " in line]
     assert code == 1 and len(errors) == len(BAD_FILES) and "2 of 14 pictures" in said and "notes.txt" in said
+    assert "in: passed over, as subfolders are not searched: more" in said
     assert sorted(os.listdir("out")) == ["a.png", "z.png"] and "Traceback" not in said
     for name, message in BAD_FILES.items():
         assert any(f"in/{name}." in line and message in line for line in errors), (name, errors)
@@ -225,7 +230,7 @@ def test_names_that_would_be_one_are_told_apart(upscale, run_folder):
         Image.fromarray(noise(4, 4, 3)).save(f"{folder}/x.png")
     Image.fromarray(noise(4, 4)).save("a/X.gif")
     assert upscale("a", "b", "-o", "out")[0] == 0
-    assert sorted(os.listdir("out")) == ["X.png", "x.png.png", "x.png_2.png"]
+    assert sorted(os.listdir("out")) == ["X.gif.png", "x.png.png", "x.png_2.png"]
 
 
 @pytest.mark.parametrize(
@@ -290,6 +295,32 @@ def test_arguments_that_cannot_be_followed(upscale, run_folder, arguments, code,
         Image.fromarray(noise(4, 4, 3)).save(name)
     found, said = upscale(*arguments)
     assert found == code and message in said and "Traceback" not in said and not Path("y.png").exists()
+
+
+def test_inputs_are_looked_at_before_the_model(run_folder, capsys, monkeypatch):
+    """What is not there is named without a model; of the rest of the arguments, one error is one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(shipped, "load", None)
+        assert main(["upscale", "none.png", "-o", "y.png"]) == 1
+        assert main(["evaluate", "none"]) == 1 and capsys.readouterr().err.count("none") == 2
+    Image.fromarray(noise(4, 4, 3)).save("x.png")
+    assert main(["upscale", "x.png", "none.png", "-o", "out"]) == 1
+    assert "1 of 1 picture enlarged by 2; 1 error\n" in capsys.readouterr().err
+
+
+def test_a_message_ends_the_line_of_a_progress_bar(capsys):
+    """One that is open, and no other."""
+    with terminal.watched():
+        terminal.say("p", "first")
+        print("bar", end="")
+        terminal.say("p", "second")
+    assert capsys.readouterr() == ("bar\n", "p: first\np: second\n")
+
+
+def test_long_messages_keep_their_end():
+    """The remedy stands there. (And the endings of pictures are those of `ImageFolder`.)"""
+    assert SUFFIXES == OF_FOLDERS
+    assert one_line(f"begins {'x' * 5000}\n ends", most=100).endswith(" ends") and one_line(KeyError()) == "KeyError"
 
 
 def test_models_that_cannot_be_used(run_folder, capsys, model_file, monkeypatch):
@@ -405,21 +436,25 @@ def weights(folder):
     return shipped.load(f"{folder}/model.keras").get_weights()
 
 
+@pytest.mark.filterwarnings("ignore:This training had ended")
 def test_a_resumed_training_is_the_uninterrupted_one(training, monkeypatch, capsys):
-    """Interrupted within the second epoch, the same command ends with the same bits; and writes all that it says."""
+    """Ctrl-C within the second epoch saves, and the same command ends with the same bits, and all that it says.
+
+    That done, it leaves the figures as they are; with another option it is refused, by the name of the option.
+    """
     assert training("--output", "whole") == 0
     steps = iter(range(100))
-
-    def interrupt(self, batch, logs=None):
-        if next(steps) == 4:
-            raise KeyboardInterrupt
-
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with monkeypatch.context() as patch:
-        patch.setattr(train.Preview, "on_train_batch_begin", interrupt)
-        assert training("--output", "parts", "--save-minutes", "1e-9") == 130
-    assert "the same command goes on" in capsys.readouterr().err and not Path("parts/model.keras").exists()
-    assert training("--output", "parts", "--save-minutes", "1e-9") == 0
-    assert "goes on in epoch 2" in capsys.readouterr().out
+        press = lambda self, batch, logs=None: next(steps) == 4 and signal.raise_signal(signal.SIGINT)  # noqa: E731
+        patch.setattr(train.Preview, "on_train_batch_begin", press)
+        assert training("--output", "parts") == 130
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
+    said = capsys.readouterr().err
+    assert "a second Ctrl-C" in said and "saved; the same command goes on" in said
+    assert not Path("parts/model.keras").exists()
+    assert training("--output", "parts") == 0
+    assert "goes on in epoch 2 after 1 steps" in capsys.readouterr().out
     for a, b in zip(weights("whole"), weights("parts"), strict=True):
         np.testing.assert_array_equal(a, b)
     found = json.loads(Path("parts/metrics.json").read_text())
@@ -428,8 +463,14 @@ def test_a_resumed_training_is_the_uninterrupted_one(training, monkeypatch, caps
     assert sorted(os.listdir("parts/progress")) == ["epoch_0001.png", "epoch_0002.png"]
     written = {"checkpoints", "history.png", "metrics.json", "model.keras", "preview.png", "progress"}
     assert set(os.listdir("parts")) == written
-    assert training("--output", "parts", "--save-minutes", "1e-9", "--rate", "1") == 1  # another training
-    assert "error: " in capsys.readouterr().err
+    figures = Path("parts/metrics.json").read_text()
+    assert training("--output", "parts") == 0
+    assert Path("parts/metrics.json").read_text() == figures and "Nothing was left" in capsys.readouterr().out
+    assert training("--output", "parts", "--rate", "1", "--batch-size", "3") == 1
+    said = capsys.readouterr().err
+    assert "--batch-size 3, before 2; --rate 1.0, before 0.0003. Give the same" in said and "--output to begin" in said
+    Image.fromarray(noise(24, 32, 3, seed=9)).save("in/d.png")
+    assert training("--output", "parts") == 1 and "other pictures than before" in capsys.readouterr().err
 
 
 def test_a_model_of_another_scale_gives_its_body():
@@ -449,6 +490,18 @@ def test_a_model_of_another_scale_gives_its_body():
     assert train.take_over(large, other) == (0, 10)
 
 
+def test_an_initial_model_gives_its_network(model_file):
+    """Its kind and sizes, at the scale asked for; what is given must agree."""
+    options = types.SimpleNamespace(network=None, blocks=None, filters=None, scale=3, initial="m.keras")
+    network = train.make_network(options, shipped.load(model_file))
+    assert (type(network), network.scale, network.filters) == (ESPCN, 3, (3,))
+    assert (options.network, options.blocks, options.filters) == ("espcn", None, 3)
+    for change in ({"filters": 4}, {"blocks": 1}, {"network": "edsr"}):
+        name, value = next(iter(change.items()))
+        with pytest.raises(Usage, match=f"--{name} {value}: m.keras has .*Leave --{name} out"):
+            train.make_network(types.SimpleNamespace(**{**vars(options), **change}), shipped.load(model_file))
+
+
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
@@ -459,6 +512,7 @@ def test_a_model_of_another_scale_gives_its_body():
         (["--rate", "0"], 2, "above 0"),
         (["--seed", "-1"], 2, "--seed"),
         (["--patch", "40"], 1, "left out: a.png: 32 x 24 pixels"),
+        (["--patch", "40"], 1, "3 pictures left out for the size; a smaller --patch"),
         (["--validation", "none"], 1, "none: no such folder"),
         (["--initial", "none.keras"], 1, "none.keras: no such file"),
         (["--output", "in/a.png"], 1, "cannot be written to"),

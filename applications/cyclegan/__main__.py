@@ -2,6 +2,7 @@
 
     python -m applications.cyclegan train --a horses --b zebras --output runs/zebras
     python -m applications.cyclegan translate pictures --model runs/zebras/model.keras --direction a2b -o translated
+    python -m applications.cyclegan translate one.jpg --model runs/zebras/model.keras --direction a2b -o zebra.png
     python -m applications.cyclegan train --a mnist --b usps --output runs/digits
 """
 
@@ -10,8 +11,10 @@ import sys
 import warnings
 from pathlib import Path
 
-from applications.cyclegan.domains import DATA_SETS, say
+from applications import terminal
+from applications.cyclegan.files import DATA_SETS, LEAST, say
 from applications.files import Failure, one_line
+from applications.resuming import interrupted
 
 EXIT = """exit code: 0, all done; 1, something could not be done, each with a line that says why (the rest is done);
 2, wrong usage"""
@@ -22,7 +25,7 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(prog="python -m applications.cyclegan", description=__doc__, **raw)
     commands = parser.add_subparsers(dest="command", required=True, metavar="train | translate")
     _train_options(commands.add_parser("train", help="learn two domains", **raw))
-    _translate_options(commands.add_parser("translate", help="translate the pictures of a folder", **raw))
+    _translate_options(commands.add_parser("translate", help="translate a picture, or those of a folder", **raw))
     options = parser.parse_args(arguments)
     if options.command == "train":
         _finish(options, parser.error)
@@ -35,7 +38,7 @@ def _train_options(parser):
     parser.add_argument("--b", required=True, help="the other domain, likewise")
     parser.add_argument("--output", "-o", type=Path, required=True, help="folder for all that is written")
     parser.add_argument(
-        "--size", type=positive, nargs=2, metavar=("H", "W"), help="default 128 128; 16 16 for data sets"
+        "--size", type=positive, nargs=2, metavar=("H", "W"), help="at least 8 8; default 128 128; 16 16 for data sets"
     )
     parser.add_argument("--channels", type=int, choices=(1, 3), help="default 3; 1 if both domains are data sets")
     parser.add_argument("--epochs", type=positive, default=200, help="passes over the longer domain (default 200)")
@@ -53,10 +56,10 @@ def _train_options(parser):
 
 
 def _translate_options(parser):
-    parser.add_argument("folder", help="a folder of pictures")
+    parser.add_argument("pictures", help="a picture, or a folder of pictures (its subfolders are not searched)")
     parser.add_argument("--model", required=True, help="the model.keras of a training")
     parser.add_argument("--direction", required=True, choices=("a2b", "b2a"), help="from which domain to which")
-    parser.add_argument("--output", "-o", required=True, help="folder for the translations, as PNG")
+    parser.add_argument("--output", "-o", required=True, help="folder, or for one picture its name.png")
 
 
 def _finish(options, error):
@@ -66,6 +69,8 @@ def _finish(options, error):
     options.channels = options.channels or (1 if all(sets) else 3)
     if options.identity < 0 or options.pool < 0 or options.seed < 0:
         error("--identity, --pool and --seed must not be negative")
+    if min(options.size) < LEAST:
+        error(f"--size {options.size[0]} {options.size[1]}: the networks need at least {LEAST} {LEAST}")
 
 
 def positive(text):
@@ -84,23 +89,36 @@ def above_zero(text):
 def main(arguments=None):
     """Run a command; returns the exit code."""
     options = parse(arguments)
+    with terminal.watched():
+        return run(options)
+
+
+def run(options):
+    """As `main`, of parsed arguments."""
     try:
         if options.command == "train":
-            from applications.cyclegan.train import train as run
+            from applications.cyclegan.train import train as command
         else:
-            from applications.cyclegan.translate import translate as run
-        return run(options)
+            from applications.cyclegan.translate import translate as command
+        return command(options)
     except Failure as failure:
         say(str(failure))
-    except KeyboardInterrupt:
-        say("interrupted; the same command goes on at the last checkpoint, if there is one (SIGTERM saves first)")
+    except KeyboardInterrupt as error:
+        say(interrupted(error, options.command == "train"))
         return 130
-    except (ValueError, OSError, FloatingPointError, ImportError) as error:
+    except (ValueError, OSError, FloatingPointError, ImportError, MemoryError) as error:
         say(one_line(error))
     return 1
 
 
+def warned(message, *_, **__):
+    """A warning as a line of its own."""
+    terminal.end_lines()
+    return f"cyclegan: {one_line(message)}\n"
+
+
 if __name__ == "__main__":
+    terminal.quiet_tensorflow()
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # refused anyway, in a line of our own
-    warnings.formatwarning = lambda message, *_, **__: f"cyclegan: {one_line(message)}\n"
+    warnings.formatwarning = warned
     sys.exit(main())

@@ -8,19 +8,18 @@ it and the reason. Images of a data set are resampled by area: output pixel i of
     A_ij = (m / n) |[i n / m, (i + 1) n / m] ∩ [j, j + 1]|,        x' = A_height x A_width^T.
 """
 
+import importlib
 import math
-import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 
-from applications.files import Failure, one_line
-from keras_gen.datasets import digits, fashion_mnist, mnist, usps
-from keras_gen.datasets.folder import MODES, SUFFIXES
+from applications.cyclegan.files import DATA_SETS, say
+from applications.files import Failure, counted, one_line, pictures_in
+from keras_gen.datasets.folder import MODES
 from keras_gen.datasets.pictures import read_picture
 
-DATA_SETS = {"mnist": (mnist, 255), "usps": (usps, 255), "fashion_mnist": (fashion_mnist, 255), "digits": (digits, 16)}
+WANTED = f"a folder of pictures, or one of {', '.join(DATA_SETS)}"
 ENLARGED = 286 / 256
 
 
@@ -40,47 +39,32 @@ def load_domain(name, size, channels, enlarged=False):
         Failure: no folder, or none of its pictures can be used.
     """
     if name in DATA_SETS:
-        module, most = DATA_SETS[name]
-        (x, _), _ = module.load_data()
+        (x, _), _ = importlib.import_module(f"keras_gen.datasets.{name}").load_data()
+        most = 16 if name == "digits" else 255
         x = np.clip(np.round(area(x.astype("float32") * (255 / most), size)), 0, 255).astype("uint8")[..., None]
         return np.repeat(x, channels, axis=-1), []
-    images, problems = [], []
+    images, problems, small = [], [], 0
     read = tuple(math.ceil(side * ENLARGED) for side in size) if enlarged else tuple(size)
-    files = pictures_in(name)
+    files = pictures_in(name, say, expected=WANTED)
     bar = keras.utils.Progbar(len(files), unit_name="picture")
     for k, file in enumerate(files):
         try:
             images.append(_read(file, size, read, channels))
         except ValueError as error:
+            small += isinstance(error, TooSmall)
             problems.append(one_line(error))
         bar.update(k + 1)
     for problem in problems:
         say(problem)
+    if small:
+        say(f"{name}: {counted(small, 'picture')} left out for the size; a smaller --size keeps them")
     if not images:
-        raise Failure(f"{name}: none of its {len(problems)} pictures can be used")
+        raise Failure(f"{name}: {counted(len(problems), 'picture')} in it, none of which can be used")
     return np.stack(images), problems
 
 
-def pictures_in(folder):
-    """The files of a folder that have a picture's ending, sorted. Others are passed over, and named.
-
-    Raises:
-        Failure: no folder, or no picture in it.
-    """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise Failure(f"{folder}: expected a folder of pictures, or one of {', '.join(DATA_SETS)}")
-    try:
-        files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and not p.is_dir())
-    except OSError as error:
-        raise Failure(f"{folder}: cannot be read: {error.strerror}") from error
-    pictures = [p for p in files if p.suffix.lower() in SUFFIXES]
-    if not pictures:
-        raise Failure(f"{folder}: no pictures in it ({', '.join(SUFFIXES)}); subfolders are not searched")
-    if others := [p.name for p in files if p not in pictures]:
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        say(f"{folder}: passed over, without a picture's ending: {', '.join(others[:3])}{more}")
-    return pictures
+class TooSmall(ValueError):
+    """A picture that is smaller than what is trained."""
 
 
 def _read(file, size, read, channels):
@@ -88,7 +72,7 @@ def _read(file, size, read, channels):
     picture = read_picture(file, None, MODES[channels])
     if picture.shape[0] < size[0] or picture.shape[1] < size[1]:
         found, wanted = ("{} x {}".format(*s) for s in (picture.shape, size))
-        raise ValueError(f"Expected a picture of at least {wanted} pixels. Received: {file}: {found}")
+        raise TooSmall(f"Expected a picture of at least {wanted} pixels. Received: {file}: {found}")
     return read_picture(file, read, MODES[channels])
 
 
@@ -103,8 +87,3 @@ def _areas(n, m):
     edges, j = np.linspace(0, n, m + 1), np.arange(n)
     common = np.minimum(edges[1:, None], j + 1) - np.maximum(edges[:-1, None], j)
     return (np.maximum(common, 0) * (m / n)).astype("float32")
-
-
-def say(text):
-    """One line to the terminal's errors."""
-    print(f"cyclegan: {text}", file=sys.stderr, flush=True)

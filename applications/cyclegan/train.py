@@ -21,11 +21,14 @@ import warnings
 import keras
 import numpy as np
 
-from applications.cyclegan.domains import DATA_SETS, load_domain
-from applications.files import whole, writable
+from applications import resuming
+from applications.cyclegan.domains import load_domain
+from applications.cyclegan.files import DATA_SETS, say
+from applications.files import counted, whole, writable
 from keras_gen import callbacks, models, networks, plots
 from keras_gen.datasets import UnpairedBatches
 
+OPTIONS = ("size", "channels", "batch_size", "blocks", "filters", "rate", "cycle", "identity", "pool", "seed")
 ROWS = ["a", "a to b", "and back", "b", "b to a", "and back"]
 SHOWN, JUDGED = 8, 200
 
@@ -33,22 +36,31 @@ SHOWN, JUDGED = 8, 200
 def train(options):
     """Run the command; returns the exit code."""
     keras.utils.set_random_seed(options.seed)
+    resuming.check_options(options.output / "checkpoints", settings(options))
     output = writable(options.output)
     jitter = options.jitter and not {options.a, options.b} & set(DATA_SETS)
     (a, problems_a), (b, problems_b) = (
         load_domain(name, options.size, options.channels, jitter) for name in (options.a, options.b)
     )
-    print(f"a: {len(a):,} images, b: {len(b):,}, trained at {options.size[0]} x {options.size[1]}", flush=True)
+    print(f"a: {counted(len(a), 'image')}, b: {len(b):,}, trained at {options.size[0]} x {options.size[1]}", flush=True)
     model = build(options)
     start = time.perf_counter()
-    history = fit(model, Jittered(a, b, options.batch_size, options.size, jitter), options, output)
-    seconds = time.perf_counter() - start
+    noted = {**settings(options), resuming.PICTURES: resuming.checksum((a, b))}
+    with resuming.resumable(output / "checkpoints", noted, say):
+        history, trained = fit(model, Jittered(a, b, options.batch_size, options.size, jitter), options, output)
+    seconds = time.perf_counter() - start if trained else None
     with whole(output / "model.keras") as temporary:
         model.save(temporary)
     plots.history(history.history, output / "history.png")
     judged = [middle(x[:JUDGED], options.size) for x in (a, b)]
     report(model, judged, history, options, seconds, problems_a + problems_b)
     return 1 if problems_a or problems_b else 0
+
+
+def settings(options):
+    """The options that make another training, as the user types them; more epochs go on with the same one."""
+    given = {f"--{name.replace('_', '-')}": getattr(options, name) for name in OPTIONS}
+    return {"KERAS_BACKEND": keras.config.backend(), **given, "--no-jitter": not options.jitter}
 
 
 def build(options):
@@ -69,17 +81,20 @@ def build(options):
 
 
 def fit(model, data, options, output):
-    """Train with falling rate, pictures and checkpoints; returns the history."""
+    """Train with falling rate, pictures and checkpoints; returns the history, and whether anything was left."""
     epochs, constant = options.epochs, options.epochs // 2
     fall = keras.callbacks.LearningRateScheduler(
         lambda epoch: options.rate * min(1.0, (epochs - epoch) / (epochs - constant))
     )
     shown = [middle(x[:SHOWN], options.size) for x in (data.a, data.b)]
     pictures = Translations(output / "progress", *shown, every=max(1, epochs // options.pictures))
+    begun = []
+    count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch))
     resume = callbacks.ExactResume(output / "checkpoints", every_minutes=options.save_minutes)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "TensorFlow's graphs do not give the same bits twice")
-        return model.fit(data, epochs=epochs, seed=options.seed, callbacks=[fall, pictures, resume])
+        history = model.fit(data, epochs=epochs, seed=options.seed, callbacks=[fall, pictures, count, resume])
+    return history, bool(begun)
 
 
 class Jittered(UnpairedBatches):
@@ -138,7 +153,10 @@ def there_and_back(model, x, there, back):
 
 
 def report(model, judged, history, options, seconds, problems):
-    """Figures to `metrics.json` and to the terminal, the last pictures to `translations.png`."""
+    """Figures to `metrics.json` and to the terminal, the last pictures to `translations.png`.
+
+    `seconds` None: nothing was left to train, and the file of the training, if it is there, stays as it is.
+    """
     errors = {}
     for name, x, ways in zip("ab", judged, [("a2b", "b2a"), ("b2a", "a2b")], strict=True):
         x, _, back = there_and_back(model, x, *ways)
@@ -153,10 +171,13 @@ def report(model, judged, history, options, seconds, problems):
         "last_epoch": {name: values[-1] for name, values in history.history.items()},
         "left_out": problems,
     }
-    with whole(options.output / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(figures, indent=2, default=float) + "\n")
+    file = options.output / "metrics.json"
+    if seconds is not None or not file.exists():
+        with whole(file) as temporary:
+            temporary.write_text(json.dumps(figures, indent=2, default=float) + "\n")
     print(f"\nMean absolute error there and back: a {errors['a']:.4f}, b {errors['b']:.4f}, of values in [0, 1].")
-    print(f"Trained in {seconds:.0f} s; {len(problems)} pictures left out. Written to {options.output.resolve()}:")
+    print("Nothing was left to train" if seconds is None else f"Trained in {seconds:.0f} s", end="; ")
+    print(f"{counted(len(problems), 'picture')} left out. Written to {options.output.resolve()}:")
     for path in sorted(options.output.iterdir()):
         print(f"  {path.name}{'/' if path.is_dir() else ''}")
 

@@ -11,7 +11,9 @@ import sys
 import warnings
 from pathlib import Path
 
+from applications import terminal
 from applications.files import Failure, Usage, one_line
+from applications.resuming import interrupted
 from applications.super_resolution.files import say
 
 NETWORKS = ("espcn", "edsr", "srresnet", "rrdb")
@@ -57,16 +59,16 @@ def _train_options(parser):
     parser.add_argument("--scikit-image", action="store_true", help="add the photographs of scikit-image")
     parser.add_argument("--validation", type=Path, help="folder or zip of held-out pictures (default: a tenth)")
     parser.add_argument("--scale", type=positive, default=2, help="default %(default)s")
-    parser.add_argument("--network", choices=NETWORKS, default="edsr", help="default %(default)s")
-    parser.add_argument("--blocks", type=positive, help="default 16; 23 of rrdb")
-    parser.add_argument("--filters", type=positive, help="default 64")
+    parser.add_argument("--network", choices=NETWORKS, help="default edsr; that of --initial")
+    parser.add_argument("--blocks", type=positive, help="default 16, 23 of rrdb; those of --initial")
+    parser.add_argument("--filters", type=positive, help="default 64; those of --initial")
     parser.add_argument("--steps", type=positive, default=20000, help="default %(default)s")
     parser.add_argument("--epochs", type=positive, default=20, help="parts of the training (default %(default)s)")
     parser.add_argument("--patch", type=positive, help="side of large patches (default 48 times the scale, at most 96)")
     parser.add_argument("--batch-size", type=positive, default=16, help="default %(default)s")
     parser.add_argument("--rate", type=above_zero, default=3e-4, help="of Adam, falls to 0 (default %(default)s)")
     parser.add_argument("--loss", choices=("l1", "l2"), default="l1", help="default %(default)s")
-    parser.add_argument("--initial", help="a model to begin with, of this or another scale")
+    parser.add_argument("--initial", help="a model to begin with, of any scale: network and sizes are its own")
     parser.add_argument("--output", "-o", type=Path, default=Path("runs/super_resolution"), help="default %(default)s")
     parser.add_argument("--pictures", type=positive, default=10, help="previews in all (default %(default)s)")
     parser.add_argument("--save-minutes", type=above_zero, default=10.0, help="between checkpoints (default 10)")
@@ -113,6 +115,12 @@ def main(arguments=None):
         options = parser().parse_args(arguments)
     except SystemExit as ended:  # argparse has said why
         return ended.code
+    with terminal.watched():
+        return run(options)
+
+
+def run(options):
+    """As `main`, of parsed arguments."""
     try:
         return command(options.command)(options)
     except Usage as usage:
@@ -120,15 +128,21 @@ def main(arguments=None):
         return 2
     except Failure as failure:
         say(f"error: {failure}")
-    except KeyboardInterrupt:
-        goes_on = "; the same command goes on at the last checkpoint, if any (SIGTERM saves first)"
-        say("interrupted" + goes_on * (options.command == "train"))
+    except KeyboardInterrupt as error:
+        say(interrupted(error, options.command == "train"))
         return 130
     except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
         say(f"error: {one_line(error)}")
     return 1
 
 
+def warned(message, *_, **__):
+    """A warning as a line of its own."""
+    terminal.end_lines()
+    return f"super_resolution: {one_line(message)}\n"
+
+
 if __name__ == "__main__":
-    warnings.formatwarning = lambda message, *_, **__: f"super_resolution: {one_line(message)}\n"
+    warnings.formatwarning = warned
+    terminal.quiet_tensorflow()
     sys.exit(main())

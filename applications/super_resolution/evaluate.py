@@ -33,9 +33,10 @@ def evaluate(options):
     bicubic_alone = options.model == "bicubic"
     if bicubic_alone and options.scale in (None, 1):
         raise Usage("--model bicubic needs a --scale of at least 2")
+    streams = _streams(options.pictures, options.max_pixels)
     model = None if bicubic_alone else shipped.load(options.model, options.scale)
     scale = options.scale if bicubic_alone else model.scale
-    images, problems = load(options.pictures, options.max_pixels)
+    images, problems = read(streams, options.max_pixels)
     rows = {}
     for k, (name, image) in enumerate(images.items()):
         say(f"{k + 1} of {len(images)}: {name}")
@@ -54,8 +55,17 @@ def evaluate(options):
 
 def load(path, max_pixels=pictures.MAX_PIXELS, deep=False):
     """The pictures of a folder or zip, name -> uint8 `(h, w, 3)`, and the lines on those that cannot be used."""
+    return read(_streams(path, max_pixels, deep), max_pixels)
+
+
+def _streams(path, max_pixels, deep=False):
+    return streams_in(path, pictures.most_bytes(max_pixels), deep)
+
+
+def read(streams, max_pixels=pictures.MAX_PIXELS):
+    """As `load`, of what `streams_in` gives."""
     images, problems = {}, []
-    for name, stream in streams_in(path, pictures.most_bytes(max_pixels), deep):
+    for name, stream in streams:
         try:
             images[name] = pixels(pictures.read(stream, name, max_pixels))
         except Failure as failure:

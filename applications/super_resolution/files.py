@@ -1,45 +1,22 @@
-"""What the commands share: what they say, listings of folders and zips."""
+"""What the commands share: what they say, the pictures of folders and zips as streams."""
 
 import io
-import sys
 import zipfile
 from pathlib import Path
 
-from applications.files import Failure, one_line
+from applications import terminal
+from applications.files import SUFFIXES, Failure, one_line, pictures_in
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+WANTED = "a folder of pictures, or a zip of them"
 
 
 def say(text):
     """One line to the terminal's errors."""
-    print(f"super_resolution: {text}", file=sys.stderr, flush=True)
+    terminal.say("super_resolution", text)
 
 
 def has_suffix(name):
     return Path(name).suffix.lower() in SUFFIXES and not Path(name).name.startswith(".")
-
-
-def pictures_in(folder, deep=False):
-    """The files of a folder that have a picture's ending, sorted; with `deep` those of its subfolders too.
-
-    Raises:
-        Failure: no folder, one that cannot be read, or no picture in it.
-    """
-    try:
-        if not folder.is_dir():
-            raise Failure(f"{folder}: no such folder")
-        files = sorted(p for p in (folder.rglob("*") if deep else folder.iterdir()) if not p.is_dir())
-    except OSError as error:
-        raise Failure(f"{folder}: cannot be read: {error.strerror}") from error
-    files = [p for p in files if not p.name.startswith(".")]
-    pictures = [p for p in files if has_suffix(p)]
-    if not pictures:
-        searched = "" if deep else "; subfolders are not searched"
-        raise Failure(f"{folder}: no pictures in it ({' '.join(SUFFIXES)}){searched}")
-    if others := [p.name for p in files if not has_suffix(p)]:
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        say(f"{folder}: passed over, without a picture's ending: {', '.join(others[:3])}{more}")
-    return pictures
 
 
 def streams_in(path, most, deep=False):
@@ -48,9 +25,10 @@ def streams_in(path, most, deep=False):
     Raises:
         Failure: nothing there, no zip, or no picture in it; `open` raises it for a file that cannot be used.
     """
+    path = path.expanduser()
     if path.is_file():
         return _members(path, most)
-    return [(str(p.relative_to(path)), lambda p=p: open_file(p, most)) for p in pictures_in(path, deep)]
+    return [(str(p.relative_to(path)), lambda p=p: open_file(p, most)) for p in pictures_in(path, say, deep, WANTED)]
 
 
 def open_file(path, most):

@@ -6,15 +6,14 @@ says. A result is written whole or not at all: under a temporary name in its fol
 
 import contextlib
 import dataclasses
-import itertools
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from applications.files import Failure, Usage, one_line, whole, writable
+from applications.files import Failure, Usage, counted, free_names, one_line, pictures_in, whole, writable
 from applications.super_resolution import pictures, shipped
-from applications.super_resolution.files import open_file, pictures_in, say
+from applications.super_resolution.files import open_file, say
 from keras_gen.datasets import bicubic
 
 
@@ -36,7 +35,7 @@ def upscale(options):
         else:
             problems.append(problem)
             say(f"error: {problem}")
-    say(f"{done} of {len(files)} pictures enlarged by {model.scale}; {len(problems)} errors")
+    say(f"{done} of {counted(len(files), 'picture')} enlarged by {model.scale}; {counted(len(problems), 'error')}")
     return 1 if problems else 0
 
 
@@ -75,43 +74,36 @@ def one(model, file, target, options):
 
 
 def _listed(images):
-    """The files, problems with folders, and whether the results go into a folder."""
+    """The files, problems with what is not there, and whether the results go into a folder."""
     files, problems, into_folder = [], [], len(images) > 1
     for image in map(Path.expanduser, images):
-        if not image.is_dir():
-            files.append(image)
-            continue
-        into_folder = True
+        into_folder = into_folder or image.is_dir()
         try:
-            files += pictures_in(image)
+            files += pictures_in(image, say) if image.is_dir() else [_there(image)]
         except Failure as failure:
             problems.append(str(failure))
             say(f"error: {failure}")
     return files, problems, into_folder
 
 
+def _there(file):
+    if not file.exists() and not file.is_symlink():
+        raise Failure(f"{file}: no such file; expected a picture, or a folder of pictures")
+    return file
+
+
 def _targets(files, output, form, into_folder):
-    """The file that each result becomes: `name.png` in a folder, `name.jpg.png`, `name.jpg_2.png` where it is taken."""
+    """The file that each result becomes: `-o` itself, or in that folder the name that `free_names` gives it."""
     ending = output.suffix.lower()
     if into_folder or output.is_dir() or not ending:
         if (output.exists() and not output.is_dir()) or (not output.exists() and ending in pictures.ENDINGS):
             raise Usage(f"-o {output}: several pictures need a folder")
-        return [output / f"{name}.{form or 'png'}" for name in _free_names(files)]
+        return [output / f"{name}.{form or 'png'}" for name in free_names(files)]
     if form is not None:
         raise Usage("--format names the format of results in a folder; that of one file is its ending")
     if ending not in pictures.ENDINGS:
         raise Usage(f"-o {output}: expected one of the endings {' '.join(pictures.ENDINGS)}, or a folder")
     return [output]
-
-
-def _free_names(files):
-    """A name for each, no two of which are the same to a file system that ignores case."""
-    names, taken = [], set()
-    for file in files:
-        numbered = (f"{file.name}_{k}" for k in itertools.count(2))
-        names.append(next(n for n in itertools.chain((file.stem, file.name), numbered) if n.casefold() not in taken))
-        taken.add(names[-1].casefold())
-    return names
 
 
 def seen(picture, reach=16):
