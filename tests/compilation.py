@@ -1,12 +1,17 @@
 """JAX's compilation made quick: a program of a test runs a few times, so that its optimization does not pay.
 
 Half of the processor's time of JAX's tests is XLA's compiler. Without most of its optimizations and without its newer
-emitters of fused loops it takes half as long.
+emitters of fused loops it takes half as long. Outside of a program each operation is compiled by itself, anew for each
+shape: initial weights, which have all shapes, are drawn in a few sizes.
 """
 
+import functools
 import importlib.util
+import math
 import mmap
 from pathlib import Path
+
+import numpy as np
 
 FLAGS = {"xla_cpu_use_fusion_emitters": "false", "xla_cpu_parallel_codegen_split_count": "1"}
 
@@ -27,3 +32,29 @@ def known(flags):
         return {}
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         return {name: value for name, value in flags.items() if text.find(name.encode()) >= 0}
+
+
+def draws_of_few_sizes():
+    """Keras's draws outside of any program: the first n numbers of a longer draw, whose size is a power of two.
+
+    Number i of a draw is a function of the seed and of i, so they are those of the draw of n, bit for bit.
+    """
+    from keras.src.backend.jax import random
+
+    for name in ("normal", "uniform", "truncated_normal"):
+        setattr(random, name, _of_few_sizes(getattr(random, name)))
+
+
+def _of_few_sizes(draw):
+    import jax
+    from jax._src.core import trace_state_clean
+
+    @functools.wraps(draw)
+    def drawn(shape, *args, **kwargs):
+        size = math.prod(shape) if trace_state_clean() else 0
+        if not 0 < size < 2**20:
+            return draw(shape, *args, **kwargs)
+        longer = draw((max(1024, 1 << (size - 1).bit_length()),), *args, **kwargs)
+        return jax.numpy.asarray(np.asarray(longer)[:size].reshape(shape))
+
+    return drawn

@@ -4,7 +4,7 @@ import gc
 import os
 from pathlib import Path
 
-from tests.compilation import quick_compilation
+from tests.compilation import draws_of_few_sizes, quick_compilation
 
 if "JAX_COMPILATION_CACHE_DIR" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
     # JAX's cache is not written whole: a worker must not read what another one is writing.
@@ -15,6 +15,9 @@ if os.environ.get("KERAS_BACKEND") == "jax":
 
 import keras  # noqa: E402
 import pytest  # noqa: E402
+
+if keras.config.backend() == "jax":
+    draws_of_few_sizes()
 
 
 def pytest_report_header(config):
@@ -44,7 +47,7 @@ def data_folder():
 
 
 def pytest_collection_finish():
-    """What the imports made stays: a collector that looks through it again and again takes up to a tenth of the time."""
+    """What the imports made stays: a collector that looks through it again and again takes a tenth of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
