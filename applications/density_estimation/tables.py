@@ -1,8 +1,9 @@
 """Tables of numbers as files: CSV of any common delimiter, with a header or without.
 
 The delimiter is the one of `,` `;` tab `|` that the first lines agree on; blanks, if they have none. Where it is no
-comma, a comma in a number is a decimal one. The first line is a header if one of its cells is no number. Cells such as
-an empty one, `NA` or `?` are missing, and are NaN here.
+comma, a comma in a number is a decimal one. The first line is a header if one of its cells is no number and stands over
+numbers, or if none of its cells and of those below is one. Cells such as an empty one, `NA` or `?` are missing, and are
+NaN here.
 """
 
 import contextlib
@@ -78,7 +79,7 @@ def read(file, encoding="utf-8", header="auto"):
     Args:
         file: path.
         encoding: of its text.
-        header: "yes", "no", or "auto": the first line is a header if one of its cells is no number.
+        header: "yes", "no", or "auto": see above.
 
     Raises:
         Failure: no file, no text of that encoding, no rows, rows of different lengths.
@@ -89,7 +90,7 @@ def read(file, encoding="utf-8", header="auto"):
     if not rows:
         raise Failure(f"{file}: it is empty; expected rows of numbers")
     comma = delimiter != ","
-    first = any(not _is_number(cell, comma) for cell in rows[0]) if header == "auto" else header == "yes"
+    first = _has_header(rows[:100], comma) if header == "auto" else header == "yes"
     names = _names(rows[0]) if first else [f"column{i + 1}" for i in range(len(rows[0]))]
     rows, lines = (rows[1:], lines[1:]) if first else (rows, lines)
     if not rows:
@@ -155,6 +156,14 @@ def _reader(text, delimiter):
         reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, skipinitialspace=True)
         for row in reader:
             yield reader.line_num, row
+
+
+def _has_header(rows, decimal_comma):
+    shares = [np.mean([_is_number(cell, decimal_comma) for cell in column]) for column in zip(*rows[1:], strict=True)]
+    shares = shares or [1.0] * len(rows[0])
+    texts = [not _is_number(cell, decimal_comma) for cell in rows[0]]
+    over_numbers = any(text and share > 0.5 for text, share in zip(texts, shares, strict=True))
+    return over_numbers or (all(texts) and max(shares) <= 0.5)
 
 
 def _is_number(cell, decimal_comma=False):
