@@ -42,5 +42,10 @@ def say(program, text):
 
 
 def quiet_tensorflow():
-    """Keep TensorFlow's own log, but for errors, out of the terminal. Before Keras is loaded; the user's word stays."""
+    """Keep TensorFlow's own log, but for errors, out of the terminal. Before Keras is loaded; the user's word stays.
+
+    It speaks of oneDNN in spite of the level. Where another backend computes, oneDNN is left off, and so is the line.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if os.environ.get("KERAS_BACKEND") in ("jax", "torch"):
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

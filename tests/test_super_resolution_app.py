@@ -20,7 +20,7 @@ from applications.super_resolution import evaluate, pictures, shipped, train
 from applications.super_resolution.__main__ import main
 from applications.super_resolution.upscale import seen
 from keras_gen import metrics
-from keras_gen.datasets import bicubic, photographs
+from keras_gen.datasets import PatchPairs, bicubic, photographs
 from keras_gen.datasets.folder import SUFFIXES as OF_FOLDERS
 from keras_gen.datasets.patches import degraded
 from keras_gen.models import SuperResolution
@@ -412,6 +412,25 @@ def test_bicubic_has_its_published_figures_on_set5(run_folder, data_folder, scal
         pytest.skip("needs sr/Set5.zip")
     assert main(["evaluate", str(file), "--model", "bicubic", "--scale", str(scale), "--json", "found.json"]) == 0
     assert json.loads(Path("found.json").read_text())["mean"]["bicubic"]["psnr_y"] == pytest.approx(published, abs=0.03)
+
+
+WRONG = {
+    "pairs of another scale": (lambda m: m.fit(PatchPairs([noise(24, 24, 3)], 4, 8)), "scale=4, .*, 2, patch=8"),
+    "pairs of another size": (lambda m: m.fit(PatchPairs([noise(24, 24, 3)], 2, 16)), "patches .16, 16, 3.*patch=8"),
+    "a small image": (lambda m: m.predict(np.zeros((1, 3, 3, 3), "float32")), "x .1, 3, 3, 3., y None.*`upscale"),
+    "small pairs": (lambda m: m.predict((np.zeros((1, 2, 2, 3)), np.zeros((1, 1, 1, 3)))), "y .1, 1, 1, 3..*`upscale"),
+    "paths": (lambda m: PatchPairs([Path("a.png")], 2), "the path 'a.png'. Read files first"),
+    "a path": (lambda m: PatchPairs("a.png", 2), "the path 'a.png'. Read files first"),
+    "one picture": (lambda m: PatchPairs(noise(24, 24, 3), 2), "as .image."),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_the_model_says_what_it_is_given(model, name):
+    """Pairs of another scale, images of another size, files in place of pictures: expected, received, what to do."""
+    call, message = WRONG[name]
+    with pytest.raises(ValueError, match=f"Expected .*Received: .*{message}"):
+        call(model)
 
 
 # ----------------------------------------------------------------------------------------------------- train

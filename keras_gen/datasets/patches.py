@@ -11,10 +11,14 @@ the 8 symmetries of the square. The place (i, j) is uniform, and a picture is dr
 Batch b of pass p is a pure function of (seed, p, b): training that was interrupted goes on at any batch.
 """
 
+import os
+
 import keras
 import numpy as np
 
 from keras_gen.datasets.resizing import bicubic
+
+READ = 'Read files first, `[np.asarray(PIL.Image.open(path).convert("RGB")) for path in paths]`'
 
 
 class PatchPairs(keras.utils.PyDataset):
@@ -102,6 +106,12 @@ def _cut(image, scale):
 
 
 def _check_images(images, patch):
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        raise ValueError(f"Expected a list of pictures. Received: one, of shape {images.shape}. Give it as [image].")
+    images = [images] if isinstance(images, (str, os.PathLike)) else images
+    for k, image in enumerate(images.values() if isinstance(images, dict) else images):
+        if isinstance(image, (str, os.PathLike)):
+            raise ValueError(f"Expected pictures as arrays. Received: images[{k}], the path {str(image)!r}. {READ}.")
     images = [np.asarray(image) for image in (images.values() if isinstance(images, dict) else images)]
     if not images:
         raise ValueError("Expected at least one picture in `images`. Received: none.")

@@ -22,7 +22,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import losses, networks
-from keras_gen.datasets.patches import symmetry
+from keras_gen.datasets.patches import PatchPairs, symmetry
 from keras_gen.models import inputs
 from keras_gen.models.averaging import average_network, check_average, step_counter, update_average
 from keras_gen.models.base import GenerativeModel
@@ -40,6 +40,18 @@ class Upscaling:
     def enlarging_network(self):
         """G, as it makes samples."""
         raise NotImplementedError
+
+    def fit(self, x=None, y=None, *args, **kwargs):
+        """Train. As `GenerativeModel.fit`, of large patches and small ones, `fit(x, y)`, or `PatchPairs`."""
+        for data in (x, kwargs.get("validation_data")):
+            _check_pairs(self, data)
+        return super().fit(x, y, *args, **kwargs)
+
+    def predict(self, x, *args, **kwargs):
+        """G(y) of `(x, y)`, patches of the sizes of training; `upscale` takes an image of any size."""
+        _check_pairs(self, x)
+        _check_predicted(self, *(x if isinstance(x, (tuple, list)) and len(x) == 2 else (x, None)))
+        return super().predict(x, *args, **kwargs)
 
     def upscale(self, image, *, tile=TILE, overlap=None, ensemble=False, verbose="auto"):
         """One image of any size, s times as large.
@@ -201,6 +213,33 @@ def small_shape(event_shape, scale):
             f"Received: {event_shape!r}."
         )
     return (shape[0] // scale, shape[1] // scale, shape[2])
+
+
+def _check_pairs(model, data):
+    """Raise where `PatchPairs` are of another scale, size or number of channels than the model's."""
+    if not isinstance(data, PatchPairs):
+        return
+    found, shape = (data.patch, data.patch, data.high[0].shape[-1]), model.event_shape
+    if (data.scale, found) != (model.scale, shape):
+        patch = shape[0] if shape[0] == shape[1] else "..."
+        raise ValueError(
+            f"Expected `PatchPairs` of scale={model.scale} and patches {shape}, those of the model. Received: "
+            f"scale={data.scale}, patches {found}. Give PatchPairs(images, {model.scale}, patch={patch}), or make a "
+            f"model of event_shape={found}, scale={data.scale}."
+        )
+
+
+def _check_predicted(model, x, y):
+    """Raise where x and y are arrays, and not the patches of training."""
+    if not hasattr(x, "shape"):
+        return
+    found = [tuple(getattr(a, "shape", ())) for a in (x, y)]
+    if [shape[1:] for shape in found] != [tuple(model.event_shape), tuple(model.condition_shape)]:
+        raise ValueError(
+            f"Expected predict((x, y)) of large patches x (batch, *{model.event_shape}) and small ones y (batch, "
+            f"*{model.condition_shape}). Received: x {found[0]}, y {found[1] or None}. An image of any other size is "
+            "enlarged by `upscale(image)`, one by one."
+        )
 
 
 def _psnr(x, y):
