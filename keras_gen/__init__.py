@@ -2,7 +2,7 @@
 
 The rooms, each using only those before it::
 
-    backend, random, distributions, layers, networks, losses, models, callbacks
+    backend, random, integrate, distributions, layers, networks, losses, models, callbacks
 
 with `metrics`, `datasets` and `plots` as leaves that any room may use. All are loaded here, so that
 `keras.saving.load_model` knows every class; matplotlib is loaded when the first picture is made.
@@ -13,6 +13,7 @@ from keras_gen import (
     callbacks,
     datasets,
     distributions,
+    integrate,
     layers,
     losses,
     metrics,
@@ -27,6 +28,7 @@ __all__ = [
     "callbacks",
     "datasets",
     "distributions",
+    "integrate",
     "layers",
     "losses",
     "metrics",
