@@ -35,7 +35,7 @@ demo: $(VENV)/.plots $(VENV)/.$(BACKEND)
 
 # JOBS at a time, each in its own process, and all of them even if one fails: lint, the documentation, the three
 # backends. A backend prints its whole output when it ends.
-test: $(VENV)/.dev $(BACKENDS:%=$(VENV)/.%)
+test: $(VENV)/.dev $(BACKENDS:%=$(VENV)/.%) $(VENV)/.tfp
 	@rm -f .cache/test-*.log
 	@$(MAKE) --no-print-directory -k -j$(JOBS) lint docs $(BACKENDS:%=test-%); status=$$?; \
 	for b in $(BACKENDS); do printf '%-11s' $$b; tail -n 1 .cache/test-$$b.log; done; exit $$status
@@ -44,6 +44,8 @@ $(BACKENDS:%=test-%): test-%: $(VENV)/.dev $(VENV)/.%
 	@mkdir -p .cache
 	@KERAS_BACKEND=$* $(BIN)/python -m pytest -p no:cacheprovider $(WORKERS_$*) $(ARGS) >.cache/test-$*.log 2>&1; \
 	status=$$?; echo "== pytest, KERAS_BACKEND=$*"; cat .cache/test-$*.log; exit $$status
+
+test-tensorflow: $(VENV)/.tfp
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -78,6 +80,15 @@ $(VENV)/.dev: $(VENV)/.made pyproject.toml
 # tensorflow and tensorflow-cpu fill the same folder, so one environment holds one of them: the small one where it exists.
 $(VENV)/.tensorflow: $(VENV)/.made
 	$(BIN)/python -m pip --disable-pip-version-check show --quiet tensorflow 2>/dev/null || $(PIP) tensorflow-cpu || $(PIP) tensorflow
+	@touch $@
+
+# tf-keras asks for the package tensorflow, which would be put over tensorflow-cpu: it is installed without what it asks
+# for, in the version that is TensorFlow's own or the last one before it.
+TF_VERSION = $(BIN)/python -c 'from importlib.metadata import *; print(version(packages_distributions()["tensorflow"][0]))'
+
+$(VENV)/.tfp: $(VENV)/.tensorflow
+	$(PIP) absl-py cloudpickle decorator dm-tree gast six 'setuptools; python_version >= "3.12"'
+	$(PIP) --no-deps 'tensorflow-probability>=0.25' "tf-keras<=$$($(TF_VERSION) | cut -d. -f1-2).99"
 	@touch $@
 
 $(VENV)/.jax: $(VENV)/.made

@@ -3,6 +3,7 @@
 import doctest
 import pkgutil
 from importlib import import_module
+from importlib.util import find_spec
 
 import keras
 import pytest
@@ -10,13 +11,15 @@ import pytest
 import keras_gen
 
 OTHER_BACKENDS = {"tensorflow", "jax", "torch"} - {keras.backend.backend()}
+TFP_WORKS = "tensorflow" not in OTHER_BACKENDS and find_spec("tensorflow_probability") is not None
+WITHOUT = () if TFP_WORKS else ("keras_gen.interop.tfp",)
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
 def module_names():
-    """All modules but those of the backends that this process does not run."""
+    """All modules but those of the backends, and of TensorFlow Probability, that this process does not run."""
     names = [info.name for info in pkgutil.walk_packages(keras_gen.__path__, "keras_gen.")]
-    return [name for name in names if name.rpartition(".")[2] not in OTHER_BACKENDS]
+    return [name for name in names if name.rpartition(".")[2] not in OTHER_BACKENDS and not name.startswith(WITHOUT)]
 
 
 def examples():

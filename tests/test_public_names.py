@@ -17,7 +17,7 @@ ROOMS = [
     "backend", "random", "integrate", "distributions", "layers", "networks", "losses", "diffusion", "mcmc",
     "models", "callbacks", "metrics", "metrics.extractors", "datasets", "datasets.digits", "datasets.mnist",
     "datasets.fashion_mnist", "datasets.binarized_mnist", "datasets.toys", "datasets.usps",
-    "datasets.photographs", "plots", "interop",
+    "datasets.photographs", "plots", "interop.tfp",
 ]  # fmt: skip
 
 
