@@ -35,7 +35,7 @@ def known(flags):
 
 
 def draws_of_few_sizes():
-    """Keras's draws outside of any program: the first n numbers of a longer draw, whose size is a power of two.
+    """Keras's draws outside of any program: the first n numbers of a longer draw, whose size is a power of four.
 
     Number i of a draw is a function of the seed and of i, so they are those of the draw of n, bit for bit.
     """
@@ -54,7 +54,37 @@ def _of_few_sizes(draw):
         size = math.prod(shape) if trace_state_clean() else 0
         if not 0 < size < 2**20:
             return draw(shape, *args, **kwargs)
-        longer = draw((max(1024, 1 << (size - 1).bit_length()),), *args, **kwargs)
+        longer = draw((2 ** max(10, 2 * math.ceil(math.log2(size) / 2)),), *args, **kwargs)
         return jax.numpy.asarray(np.asarray(longer)[:size].reshape(shape))
 
     return drawn
+
+
+def as_one_program(call):
+    """`Network.__call__` by one program, where it is called outside of any with arrays: same state before and after."""
+    import jax
+    import keras
+    from jax._src.core import trace_state_clean
+
+    def compiled(network, settings):
+        @jax.jit
+        def run(values, arrays):
+            with keras.StatelessScope(list(zip(network.variables, values, strict=True))) as scope:
+                y = call(network, *arrays, **settings)
+                return y, [scope.get_current_value(v) for v in network.non_trainable_variables]
+
+        return run
+
+    @functools.wraps(call)
+    def called(network, *arrays, **settings):
+        plain = all(value is None or isinstance(value, (bool, int)) for value in settings.values())
+        if not (plain and trace_state_clean() and all(isinstance(a, (np.ndarray, jax.Array)) for a in arrays)):
+            return call(network, *arrays, **settings)
+        if not network.built:
+            network.build(*(a.shape for a in arrays))
+        y, state = compiled(network, settings)([v.value for v in network.variables], arrays)
+        for variable, value in zip(network.non_trainable_variables, state, strict=True):
+            variable.assign(value)
+        return y
+
+    return called

@@ -4,7 +4,7 @@ import gc
 import os
 from pathlib import Path
 
-from tests.compilation import draws_of_few_sizes, quick_compilation
+from tests.compilation import as_one_program, draws_of_few_sizes, quick_compilation
 
 if "JAX_COMPILATION_CACHE_DIR" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
     # JAX's cache is not written whole: a worker must not read what another one is writing.
@@ -28,6 +28,15 @@ def pytest_report_header(config):
 def seeded():
     """Every test begins from the same seed, whatever ran before it."""
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def networks_as_programs(monkeypatch):
+    """On JAX a network that is called outside of any program is compiled whole and not operation by operation."""
+    if keras.config.backend() == "jax":
+        from keras_gen.networks.base import Network
+
+        monkeypatch.setattr(Network, "__call__", as_one_program(Network.__call__))
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from keras_gen.networks import (
     default_generator,
 )
 
+pytestmark = pytest.mark.usefixtures("networks_as_programs")
 rng = np.random.default_rng(0)
 Z, Y = (3,), (4,)
 

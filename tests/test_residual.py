@@ -10,6 +10,7 @@ from keras_gen.models import ConditionalGAN
 from keras_gen.networks import ResidualDiscriminator, ResidualGenerator
 from tests.test_networks import traced_shape
 
+pytestmark = pytest.mark.usefixtures("networks_as_programs")
 rng = np.random.default_rng(0)
 EVENT = (7, 5, 1)
 ZEROS = {"kernel_initializer": "zeros"}
