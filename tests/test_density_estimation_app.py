@@ -271,12 +271,14 @@ def test_a_resumed_training_is_the_uninterrupted_one(trained, run_folder, monkey
     """Ctrl-C saves, and the same command ends with the same weights; other options or rows are refused by name."""
     Path("table.csv").write_bytes((trained / "table.csv").read_bytes())
     command = ["train", "table.csv", *GIVEN, *SMALL, "-o", "out"]
+    monkeypatch.setattr(pictures, "draw", lambda *_: None)
     with _eager_on_tensorflow():
-        steps = iter(range(100))
+        steps, before = iter(range(100)), signal.signal(signal.SIGINT, signal.default_int_handler)
         with monkeypatch.context() as patch:
             press = lambda self, batch, logs=None: next(steps) == 3 and signal.raise_signal(signal.SIGINT)  # noqa: E731
             patch.setattr(keras.callbacks.EarlyStopping, "on_train_batch_begin", press)
             assert "saved; the same command goes on" in run(capsys, *command, code=130)[1]
+        assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
         assert not Path("out/model.keras").exists()
         assert "goes on in epoch 2 after 1 steps" in run(capsys, *command)[0]
         figures = Path("out/metrics.json").read_text()
