@@ -60,6 +60,17 @@ CASES = {
     "orthogonal": Case(lambda **k: kl.OrthogonalLinear(seed=2, **k), shape=(5,), trains=False),
     "act_norm": Case(kl.ActNorm, shape=(3, 2, 4)),
     "batch_norm": Case(kl.FlowBatchNormalization, shape=(3, 4)),
+    "autoregressive": Case(lambda **k: kl.MaskedAutoregressive((12, 8), **k), shape=(5,)),
+    "autoregressive_spline_few_units": Case(
+        lambda **k: kl.MaskedAutoregressive((3,), kl.SplineTransform(4), "random", seed=1, **k), shape=(6,)
+    ),
+    "autoregressive_conditioned": Case(
+        lambda **k: kl.MaskedAutoregressive((8, 8), "affine", [2, 0, 1], conditional=True, **k), (3,), (2,)
+    ),
+    "autoregressive_of_one_conditioned": Case(
+        lambda **k: kl.MaskedAutoregressive((8,), "spline", conditional=True, **k), (1,), (2,)
+    ),
+    "inverse_autoregressive": Case(lambda **k: kl.Inverse(kl.MaskedAutoregressive((8,), **k), **k)),
     "planar": Case(kl.Planar, shape=(3,)),
     "planar_of_condition": Case(lambda **k: kl.Planar((8,), **k), shape=(3,), condition=(2,)),
     "radial": Case(kl.Radial, shape=(3,)),
@@ -75,6 +86,10 @@ CASES = {
     "spline_coupling": Case(lambda **k: kl.SplineCoupling((8,), **k), shape=(5,)),
     "spline_coupling_conditioned": Case(
         lambda **k: kl.SplineCoupling((8,), flip=True, bins=4, conditional=True, **k), condition=(2,)
+    ),
+    "continuous": Case(lambda **k: kl.ContinuousFlow((8,), conditional=True, **k), (3,), condition=(2,), tolerance=1e-3),
+    "continuous_of_given_steps": Case(
+        lambda **k: kl.ContinuousFlow((8,), time=0.5, solver="rk4", steps=4, **k), shape=(2,), tolerance=1e-3
     ),
     "chain": Case(_chain),
     "chain_conditioned": Case(_conditional_chain, condition=(2,)),

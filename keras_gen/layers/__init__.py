@@ -21,8 +21,10 @@ from keras_gen.layers.heads import (
 )
 from keras_gen.layers.instance import InstanceNormalization
 from keras_gen.layers.invertible.affine import ElementwiseAffine
+from keras_gen.layers.invertible.autoregressive import MaskedAutoregressive
 from keras_gen.layers.invertible.base import Bijection
 from keras_gen.layers.invertible.compose import Chain, Inverse
+from keras_gen.layers.invertible.continuous import ContinuousFlow
 from keras_gen.layers.invertible.coupling import AdditiveCoupling, AffineCoupling, Coupling, SplineCoupling
 from keras_gen.layers.invertible.elementwise import Exp, LeakyReLU, Logit, Sigmoid, Softplus, Tanh
 from keras_gen.layers.invertible.linear import Invertible1x1Conv, OrthogonalLinear
@@ -31,6 +33,7 @@ from keras_gen.layers.invertible.permutation import Permutation
 from keras_gen.layers.invertible.residual import Planar, Radial
 from keras_gen.layers.invertible.splines import SplineTransform
 from keras_gen.layers.invertible.transforms import AdditiveTransform, AffineTransform, Transform
+from keras_gen.layers.masked import MaskedDense
 from keras_gen.layers.minibatch import MinibatchStandardDeviation
 from keras_gen.layers.padding import ReflectionPadding2D
 from keras_gen.layers.priors import ConditionalNormalPrior, LearnedMixturePrior
@@ -57,6 +60,7 @@ __all__ = [
     "ConditionEncoder",
     "ConditionalBatchNormalization",
     "ConditionalNormalPrior",
+    "ContinuousFlow",
     "Coupling",
     "DifferentiableAugmentation",
     "DiscretizedLogisticHead",
@@ -77,6 +81,8 @@ __all__ = [
     "LearnedMixturePrior",
     "LogisticHead",
     "Logit",
+    "MaskedAutoregressive",
+    "MaskedDense",
     "MinibatchStandardDeviation",
     "ModulatedConv2D",
     "MultivariateNormalHead",
