@@ -20,6 +20,7 @@ from keras_gen.networks import (
 from keras_gen.networks.growing import at_level
 from tests.interrupting import Interrupt, Interruption
 
+pytestmark = pytest.mark.usefixtures("networks_as_programs")
 EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the same bits twice
 rng = np.random.default_rng(0)
 

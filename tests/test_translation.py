@@ -21,6 +21,7 @@ from keras_gen.networks import (
 )
 from keras_gen.random import Noise
 
+pytestmark = pytest.mark.usefixtures("networks_as_programs")
 rng = np.random.default_rng(0)
 SHAPE = (8, 12, 1)
 A, B = (rng.uniform(size=(n, *SHAPE)).astype("float32") for n in (7, 4))
