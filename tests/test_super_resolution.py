@@ -22,6 +22,7 @@ from keras_gen.models.tiling import windows
 from keras_gen.networks import EDSR, ESPCN, DCGANDiscriminator, RRDBNet, SRResNet
 from tests.interrupting import Interrupt, Interruption
 
+pytestmark = pytest.mark.usefixtures("networks_as_programs")
 GOLDEN = Path(__file__).parent / "golden"
 EAGER = keras.config.backend() == "tensorflow"  # its graphs do not give the same bits twice
 
