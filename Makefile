@@ -9,8 +9,11 @@ ARGS     ?=
 PYTHON   ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-# Most of JAX's time goes into compiling, one thread a test: two workers halve it.
-WORKERS_jax := -n 2 --dist loadfile
+# The backends that take longest have two workers, so that both cores are busy to the end: torch, with one, ends beside
+# TensorFlow, and JAX comes last. Files in their order: xdist would put those of few tests, which are long ones, last.
+WORKERS            := -n 2 --dist loadfile --no-loadscope-reorder
+WORKERS_tensorflow := $(WORKERS)
+WORKERS_jax        := $(WORKERS)
 
 VENV := .venv
 BIN  := $(VENV)/bin
@@ -37,7 +40,7 @@ demo: $(VENV)/.plots $(VENV)/.$(BACKEND)
 # backends. A backend prints its whole output when it ends.
 test: $(VENV)/.dev $(BACKENDS:%=$(VENV)/.%) $(VENV)/.tfp
 	@rm -f .cache/test-*.log
-	@$(MAKE) --no-print-directory -k -j$(JOBS) lint docs $(BACKENDS:%=test-%); status=$$?; \
+	@$(MAKE) --no-print-directory -k -j$(JOBS) lint docs test-tensorflow test-torch test-jax; status=$$?; \
 	for b in $(BACKENDS); do printf '%-11s' $$b; tail -n 1 .cache/test-$$b.log; done; exit $$status
 
 $(BACKENDS:%=test-%): test-%: $(VENV)/.dev $(VENV)/.%

@@ -1,8 +1,8 @@
 """Many devices train as one: the same global batch gives the same weights, logs and evaluations to 1e-5.
 
-Each case is a program of its own (`tests.many_devices`), since a process sees its devices when it starts: an epoch of
-three steps with sampling noise, dropout, normalisation over the batch, several players, a last batch that the replicas
-do not divide, validation; then saved, loaded, and another epoch.
+Many devices are those of a program of its own (`tests.many_devices`), since a process sees its devices when it starts,
+and its start takes longer than a case: an epoch of three steps with sampling noise, dropout, normalisation over the
+batch, several players, a last batch that the replicas do not divide, validation; then saved, loaded, another epoch.
 """
 
 import os
@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from keras_gen import backend
-from tests.many_devices import difference
+from tests.many_devices import difference, main
 
 BACKEND = keras.config.backend()
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,16 +29,23 @@ KINDS = {
 }[BACKEND]
 
 
-def start(kind, cases, folder, *process):
+SHARED = [kind for kind in KINDS if kind.endswith("parallel")]  # one process can have them one after the other
+
+
+def start(kinds, folder, *process):
+    """A process that trains the cases of each kind, and writes into a folder of that kind."""
+    for kind in kinds:
+        (folder / kind).mkdir(exist_ok=True)
+    calls = [f"main{(kind, ','.join(KINDS[kind]), str(folder / kind), *map(str, process))}" for kind in kinds]
     flags = os.environ.get("XLA_FLAGS", "")
-    if kind in ("data_parallel", "model_parallel"):
+    if BACKEND == "jax" and not process:
         flags += " --xla_force_host_platform_device_count=8"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": flags, "OMP_NUM_THREADS": "1"}
-    return run(environment, "tests.many_devices", kind, ",".join(cases), folder, *process)
+    return run(environment, "-c", "; ".join(["from tests.many_devices import main", *calls]))
 
 
 def run(environment, *arguments):
-    command = [sys.executable, "-m", *map(str, arguments)]
+    command = [sys.executable, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
@@ -61,24 +68,32 @@ def port():
 def one(tmp_path_factory):
     """What one device gives."""
     folder = tmp_path_factory.mktemp("one")
-    finish([start("one", CASES, folder)])
+    main("one", ",".join(CASES), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """What the kinds that share a process give, in a folder for each."""
+    folder = tmp_path_factory.mktemp("many")
+    finish([start(SHARED, folder)] if SHARED else [])
     return folder
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_many_devices_equal_one(kind, one, tmp_path):
+def test_many_devices_equal_one(kind, one, many, tmp_path):
     """Weights and statistics to 1e-5, logs and evaluations too, before and after a save and a load; the file too."""
-    processes = [()]
-    if kind.endswith("processes"):
-        address = port()
-        processes = [(index, address) for index in range(2)]
-    finish([start(kind, KINDS[kind], tmp_path, *process) for process in processes])
+    if kind not in SHARED:
+        many, address = tmp_path, port()
+        processes = [(index, address) for index in range(2)] if kind.endswith("processes") else [()]
+        finish([start([kind], many, *process) for process in processes])
+    many = many / kind
     for case in KINDS[kind]:
         case, saved = case.removesuffix("_saved"), case.endswith("_saved")
-        weights, logs = difference(one / f"{case}.npz", tmp_path / f"{case}.npz")
+        weights, logs = difference(one / f"{case}.npz", many / f"{case}.npz")
         assert weights <= 1e-5 and logs <= 1e-5, case
         if saved:
-            assert_loads(tmp_path / f"{case}.keras", np.load(one / f"{case}.npz"))
+            assert_loads(many / f"{case}.keras", np.load(one / f"{case}.npz"))
 
 
 def assert_loads(path, expected):
@@ -93,7 +108,7 @@ def test_processes_that_are_killed_go_on_with_the_same_bits(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     for stop, status in ((5, 9), (100, 0)):
         address = port()
-        arguments = [("tests.resume_processes", tmp_path, stop, index, address) for index in range(2)]
+        arguments = [("-m", "tests.resume_processes", tmp_path, stop, index, address) for index in range(2)]
         finish([run(environment, *each) for each in arguments], status)
 
 
