@@ -75,7 +75,7 @@ class BijectorBijection(Bijection):
         kwargs = {} if condition is None else {self.condition_name: tf.cast(condition, x.dtype)}
         value, log_det = direction(x, **kwargs), log_det(x, event_ndims=rank, **kwargs)
         value, log_det = tf.cast(value, self.real_dtype), tf.cast(log_det, self.real_dtype)
-        return tf.identity(value), tf.broadcast_to(log_det, tf.shape(x)[:1])
+        return value, tf.broadcast_to(log_det, tf.shape(x)[:1])
 
     def latent_shape(self, event_shape):
         return tuple(self.bijector.forward_event_shape(event_shape).as_list())
