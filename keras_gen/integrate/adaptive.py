@@ -32,10 +32,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_gen import backend
 from keras_gen.integrate import control
 from keras_gen.integrate.states import Layout
-from keras_gen.integrate.tableaus import METHODS, advance, combine, stages
+from keras_gen.integrate.tableaus import METHODS, combine, pull_back, stages
 
 DOPRI5 = METHODS["dopri5"]
 
@@ -214,12 +213,7 @@ class _Turns:
         def turn(n, adjoint, *sums):
             row = record[n - 1]
             t, length = row[:, -2], row[:, -1]
-
-            def product(inputs):
-                y, *parameters = inputs
-                return adjoint * advance(lambda t, y: self.fn(t, y, *parameters), t, length, y, DOPRI5)
-
-            before, *more = backend.grad(product, [row[:, :-2], *parameters])
+            before, *more = pull_back(self.fn, t, length, row[:, :-2], parameters, DOPRI5, adjoint)
             before = ops.where((length != 0)[:, None], before, adjoint)  # who stood still, where f may be NaN
             return (n - 1, before, *(a + b for a, b in zip(sums, more, strict=True)))
 

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 from keras import ops
 
+from keras_gen import backend
+
 
 @dataclass(frozen=True)
 class Tableau:
@@ -99,6 +101,16 @@ def combine(weights, slopes):
 def advance(fn, t, dt, y, tableau):
     """y(t + dt), `(batch, M)`."""
     return y + dt[:, None] * combine(tableau.weights, stages(fn, t, dt, y, tableau, last=False))
+
+
+def pull_back(fn, t, dt, y, parameters, tableau, adjoint):
+    """adjoint^T d y(t + dt) / d(y, *parameters), a list; f is `fn(t, y, *parameters)`."""
+
+    def product(inputs):
+        y, *given = inputs
+        return adjoint * advance(lambda t, y: fn(t, y, *given), t, dt, y, tableau)
+
+    return backend.grad(product, [y, *parameters])
 
 
 def get_method(method):

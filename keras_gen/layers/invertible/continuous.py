@@ -96,8 +96,8 @@ class ContinuousFlow(Bijection):
 
     def __init__(
         self, network=(64, 64, 64), activation="tanh", *, time=1.0, trace="exact", evaluation="exact",
-        noise="rademacher", solver="dopri5", steps=None, rtol=None, atol=None, max_steps=256, conditional=False,
-        seed=None, **kwargs,
+        noise="rademacher", solver="dopri5", steps=None, rtol=None, atol=None, max_steps=256, checkpoint=True,
+        conditional=False, seed=None, **kwargs,
     ):  # fmt: skip
         super().__init__(**kwargs)
         self.network, self.activation = network, keras.activations.get(activation)
@@ -106,6 +106,7 @@ class ContinuousFlow(Bijection):
         self.noise = _one_of(noise, NOISES, "noise")
         self.solver = _one_of(solver, list(integrate.METHODS), "solver")
         self.steps = None if steps is None else positive_int(steps, "steps")
+        self.checkpoint = bool(checkpoint)
         self.rtol, self.atol, self.max_steps = rtol, atol, positive_int(max_steps, "max_steps")
         tolerances(rtol, atol, self.real_dtype)
         self.noise_generator = random.Noise(seed)
@@ -191,10 +192,6 @@ class ContinuousFlow(Bijection):
 
     def _solve(self, field, state, start, stop, condition, *probes):
         """A `Solution`, of `field(t, state, condition, *probes)`."""
-        if not self.adaptive:
-            times = np.linspace(start, stop, (self.steps or 8) + 1)
-            given = lambda t, state: field(t, state, condition, *probes)  # noqa: E731
-            return integrate.Solution(integrate.solve_fixed(given, state, times, self.solver), None, None, None)
         weights = [v for v in self.velocity.variables if keras.backend.is_float_dtype(v.dtype)]
         given = [*([] if condition is None else [condition]), *probes]
 
@@ -203,9 +200,17 @@ class ContinuousFlow(Bijection):
             with keras.StatelessScope(list(zip(weights, values, strict=True))):
                 return field(t, state, *(given if condition is not None else (None, *given)))
 
-        options = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps}
-        values = [ops.convert_to_tensor(v.value) for v in weights]
-        return integrate.solve_adaptive(of_parameters, state, start, stop, **options, parameters=(*given, *values))
+        parameters = (*given, *(ops.convert_to_tensor(v.value) for v in weights))
+        if self.adaptive:
+            options = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps}
+            return integrate.solve_adaptive(of_parameters, state, start, stop, **options, parameters=parameters)
+        times = np.linspace(start, stop, (self.steps or 8) + 1)
+        if self.checkpoint:
+            end = integrate.solve_fixed(of_parameters, state, times, self.solver, parameters)
+        else:
+            given = lambda t, state: field(t, state, condition, *probes)  # noqa: E731
+            end = integrate.solve_fixed(given, state, times, self.solver)
+        return integrate.Solution(end, None, None, None)
 
     def check(self, x, condition=None, inverse=False):
         """Steps that each event takes, of those that are chosen by "dopri5".
@@ -234,12 +239,14 @@ class ContinuousFlow(Bijection):
         return ops.convert_to_numpy(solution.accepted), ops.convert_to_numpy(solution.rejected)
 
     def get_config(self):
-        names = ("time", "trace", "evaluation", "noise", "solver", "steps", "rtol", "atol", "max_steps", "seed")
+        names = ("time", "trace", "evaluation", "noise", "solver", "steps", "rtol", "atol", "max_steps")
         return {
             **super().get_config(),
             "network": serialize_network(self.network),
             "activation": keras.activations.serialize(self.activation),
             "conditional": self.takes_condition,
+            "checkpoint": self.checkpoint,
+            "seed": self.seed,
             **{name: getattr(self, name) for name in names},
         }
 
