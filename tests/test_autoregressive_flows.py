@@ -153,9 +153,15 @@ class SoftsignAffine(kl.Transform):
     size = 2
 
     def forward(self, x, raw):
-        t, a = raw[..., 0], raw[..., 1]
-        s = a / (1 + ops.abs(a / np.log(1e-3)))
+        t, s = self.parts(raw)
         return x * ops.exp(s) + t, s
+
+    def inverse(self, z, raw):
+        t, s = self.parts(raw)
+        return (z - t) * ops.exp(-s), -s
+
+    def parts(self, raw):
+        return raw[..., 0], raw[..., 1] / (1 + ops.abs(raw[..., 1] / np.log(1e-3)))
 
 
 class SigmoidAffine(kl.Transform):

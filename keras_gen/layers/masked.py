@@ -53,10 +53,11 @@ class MaskedDense(keras.layers.Layer):
         super().__init__(**kwargs)
         check_dtype(self.dtype_policy, type(self).__name__)
         self.mask = np.asarray(mask)
-        if self.mask.ndim != 2 or not np.isin(self.mask, (0, 1)).all():
+        whole = self.mask.ndim == 2 and self.mask.size and self.mask.dtype.kind in "biuf"
+        if not whole or not np.isin(self.mask, (0, 1)).all():
             raise ValueError(
                 "Expected `mask` as a matrix (inputs, units) of zeros and ones. Received: shape "
-                f"{self.mask.shape}, values from {self.mask.min()} to {self.mask.max()}."
+                f"{self.mask.shape}, dtype {self.mask.dtype}, mask={np.array2string(self.mask, threshold=20)}."
             )
         self.activation, self.use_bias = keras.activations.get(activation), bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)

@@ -26,6 +26,8 @@ Reference:
     (2017), equations 3 to 5; D. Kingma et al., arXiv:1606.04934 (2016), for the inverse; splines: Durkan et al. 2019.
 """
 
+import numbers
+
 import keras
 import numpy as np
 from keras import ops
@@ -52,7 +54,8 @@ class MaskedAutoregressive(Bijection):
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
 
     Raises:
-        ValueError: events that are no vectors; an order that is no permutation; an unknown transform.
+        ValueError: events that are no vectors of a known size; an order that is no permutation of their numbers; an
+            unknown transform; units that are no positive ints; a seed that is no int >= 0.
 
     Example:
         >>> from keras import ops
@@ -75,14 +78,14 @@ class MaskedAutoregressive(Bijection):
         if not self.units:
             raise ValueError("Expected `units` as at least one hidden layer. Received: units=().")
         self.transform = get_transform(transform)
-        self.order = order if isinstance(order, str) else [int(r) for r in np.asarray(order).ravel()]
+        self.order = _checked_order(order)
         self.takes_condition = bool(conditional)
         self.activation = keras.activations.get(activation)
-        self.seed = int(np.random.randint(2**31)) if seed is None and order == "random" else seed
+        self.seed = int(np.random.randint(2**31)) if seed is None and self.order == "random" else _checked_seed(seed)
 
     def build(self, x_shape, condition_shape=None):
         self._note_shapes(x_shape, condition_shape)
-        if len(x_shape) != 2 or x_shape[-1] is None:
+        if len(x_shape) != 2 or not x_shape[-1]:
             raise ValueError(f"MaskedAutoregressive expects vectors (batch, D). Received: {tuple(x_shape)}. Flatten x.")
         self.ranks = self._ranks(x_shape[-1])
         self.at_rank = np.argsort(self.ranks)
@@ -103,16 +106,16 @@ class MaskedAutoregressive(Bijection):
         return MaskedDense(mask, activation, kernel_initializer=initializer, dtype=self.real_dtype, name=name)
 
     def _ranks(self, size):
-        named = {"natural": np.arange(size), "reverse": np.arange(size)[::-1].copy()}
         if self.order == "random":
             return np.random.default_rng(self.seed).permutation(size)
-        ranks = named.get(self.order) if isinstance(self.order, str) else np.array(self.order)
-        if ranks is None or sorted(ranks.tolist()) != list(range(size)):
+        if isinstance(self.order, str):
+            return np.arange(size) if self.order == "natural" else np.arange(size)[::-1].copy()
+        if len(self.order) != size:
             raise ValueError(
-                f"Expected `order` as one of {ORDERS}, or as the ranks of the {size} numbers, a permutation of "
+                f"Expected `order` as the ranks of the {size} numbers of an event, a permutation of "
                 f"0, ..., {size - 1}. Received: order={self.order!r}."
             )
-        return ranks
+        return np.array(self.order)
 
     # The map, on vectors whose axis is in the order of ranks.
 
@@ -163,6 +166,26 @@ class MaskedAutoregressive(Bijection):
             "activation": keras.activations.serialize(self.activation),
             "seed": self.seed,
         }
+
+
+def _checked_order(order):
+    """An order by its name, or ranks as a list of ints; or ValueError."""
+    if isinstance(order, str) and order in ORDERS:
+        return order
+    ranks = list(order) if isinstance(order, (list, tuple, np.ndarray)) else [None]
+    whole = all(isinstance(r, numbers.Integral) and not isinstance(r, bool) for r in ranks)
+    if not whole or not ranks or sorted(ranks) != list(range(len(ranks))):
+        raise ValueError(
+            f"Expected `order` as one of {ORDERS}, or as the ranks of the D numbers of an event, a permutation of "
+            f"0, ..., D - 1. Received: order={order!r}."
+        )
+    return [int(r) for r in ranks]
+
+
+def _checked_seed(seed):
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0):
+        raise ValueError(f"Expected `seed` as an int >= 0, or None. Received: seed={seed!r}.")
+    return None if seed is None else int(seed)
 
 
 def cached_inverse(bijection, z, shift):
