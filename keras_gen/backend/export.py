@@ -30,7 +30,7 @@ def _onnx_from_tensorflow(model, filepath, signature, opset_version):
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     specs = [tf.TensorSpec(s.shape, s.dtype, name=s.name) for s in signature]
-    traced = tf.function(lambda *args: model(*args, training=False)).get_concrete_function(*specs)
+    traced = tf.function(lambda *args: model(*args, training=False), autograph=False).get_concrete_function(*specs)
     frozen = convert_variables_to_constants_v2(traced, lower_control_flow=False, aggressive_inlining=True)
     patch_tf2onnx()  # for numpy 2
     tf2onnx.convert.from_graph_def(

@@ -105,14 +105,15 @@ def compile(fn, variables=None):
 
     What `fn` assigns stays in a stateless scope: sampling must advance no seed and move no statistic of training.
     TensorFlow counts traces by code object, so two graphs made here would pass for one that is traced again and
-    again; a `partial` has none.
+    again; a `partial` has none. Autograph is off: loops and branches here are those of `keras.ops`, and reading the
+    source of every function that is traced costs a seventh of the tests' time.
     """
 
     def run(*args):
         with keras.StatelessScope():
             return fn(*args)
 
-    return tf.function(functools.partial(run), reduce_retracing=True)
+    return tf.function(functools.partial(run), reduce_retracing=True, autograph=False)
 
 
 def first_call(fn, *args):

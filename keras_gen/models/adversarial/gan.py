@@ -297,7 +297,7 @@ class GAN(GenerativeModel):
         """Samples of latents, by the average generator if there is one: `(batch, *event_shape)`."""
         return self.fake(z, condition, network=self.average_generator)
 
-    decode = LatentModel.decode
+    decode, latent_shape = LatentModel.decode, LatentModel.latent_shape
 
     def sample(
         self, n, condition=None, *, truncation=None, seed=None, temperature=1.0, batch_size=None, verbose="auto"
