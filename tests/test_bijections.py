@@ -43,11 +43,17 @@ def numpy(*tensors):
     return [ops.convert_to_numpy(t) for t in tensors]
 
 
+def whole(fn, variables=()):
+    """`fn` as one program on JAX, where each operation by itself would be one to compile."""
+    return backend.compile(fn, variables) if keras.config.backend() == "jax" else fn
+
+
 def jacobian_log_det(fn, x):
     """log |det d fn(x) / dx| of each event, by one gradient an output."""
     n = int(np.prod(x.shape[1:]))
     flat = lambda x: ops.reshape(fn(x), (BATCH, n))  # noqa: E731
-    rows = [backend.grad(lambda x, i=i: flat(x)[:, i], x) for i in range(n)]
+    gradients = lambda x: [backend.grad(lambda x, i=i: flat(x)[:, i], x) for i in range(n)]  # noqa: E731
+    rows = whole(gradients)(x)
     matrices = np.stack([ops.convert_to_numpy(row).reshape(BATCH, n) for row in rows], axis=1)
     return np.linalg.slogdet(matrices.astype("float64"))[1]
 
@@ -86,12 +92,19 @@ def test_values_and_gradients_are_finite_far_out_of_the_domain(name):
     _, given = drawn(name)
     far = np.array([-30.0, -3.0, 0.0, 1.0, 3.0, 30.0], "float32").reshape(-1, *[1] * len(CASES[name].shape))
     far = ops.convert_to_tensor(np.broadcast_to(far, (BATCH, *CASES[name].shape)).copy())
-    for direction in (bijection.forward_and_log_det, bijection.inverse_and_log_det):
-        both = lambda x, direction=direction: sum(ops.sum(part) for part in direction(x, given))  # noqa: E731
-        values = [*direction(far, given), backend.grad(lambda x, both=both: both(x)[None], far)]
-        if bijection.trainable_variables:
-            values += backend.value_and_grad(lambda both=both: both(far), bijection.trainable_variables)[1]
-        assert all(np.isfinite(ops.convert_to_numpy(v)).all() for v in values)
+    variables = bijection.trainable_variables
+
+    def everything(far):
+        """Values and gradients of both directions, in the events and in the weights."""
+        found = []
+        for direction in (bijection.forward_and_log_det, bijection.inverse_and_log_det):
+            total = lambda x, direction=direction: sum(ops.sum(part) for part in direction(x, given))  # noqa: E731
+            found += [*direction(far, given), backend.grad(lambda x, total=total: total(x)[None], far)]
+            if variables:
+                found += backend.value_and_grad(lambda total=total: total(far), variables)[1]
+        return found
+
+    assert all(np.isfinite(ops.convert_to_numpy(v)).all() for v in whole(everything, variables)(far))
 
 
 @pytest.mark.parametrize("name", CONDITIONED)
