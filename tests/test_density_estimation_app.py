@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from applications.density_estimation import apply, columns, evaluate, pictures, tables, train
+from applications.density_estimation import apply, columns, csv_files, evaluate, pictures, rows, tables, train
 from applications.density_estimation.__main__ import FLOWS, TOYS, main
 from applications.files import Failure, Usage
 from keras_gen.datasets import toys
@@ -24,7 +24,7 @@ SMALL = ["--flow", "realnvp", "--steps", "2", "--units", "4", "--epochs", "2", "
 GIVEN = ["--condition", "kind", "age", "--drop", "id"]
 
 
-def rows(n=240, seed=0):
+def some_rows(n=240, seed=0):
     """id; a, b, c in their own units; kind and age, on which a depends."""
     rng = np.random.default_rng(seed)
     kind, age = rng.integers(2, size=n), rng.normal(40.0, 10.0, n)
@@ -42,7 +42,7 @@ def write_table(file, content, header=("id", "a", "b", "c", "age", "kind"), deli
 def trained(tmp_path_factory):
     """A training on the table: its folder, and what it printed."""
     folder = tmp_path_factory.mktemp("density")
-    write_table(folder / "table.csv", rows())
+    write_table(folder / "table.csv", some_rows())
     with _eager_on_tensorflow():
         assert main(["train", str(folder / "table.csv"), *GIVEN, *SMALL, "-o", str(folder / "out")]) == 0
     return folder
@@ -94,7 +94,7 @@ def run(capsys, *arguments, code=0):
 def test_a_table_is_read_whatever_its_form(tmp_path, text, names, second):
     """Delimiters, decimal commas, headers or none, quotes, byte order marks, empty lines, blanks at the ends."""
     (tmp_path / "t.csv").write_text(text, encoding="utf-8", newline="")
-    table = tables.read(tmp_path / "t.csv")
+    table = csv_files.read(tmp_path / "t.csv")
     assert list(table.columns) == names
     if second is not None:
         np.testing.assert_array_equal(table.numbers(names[1]), second)
@@ -103,10 +103,10 @@ def test_a_table_is_read_whatever_its_form(tmp_path, text, names, second):
 def test_a_header_of_numbers_and_another_encoding_are_asked_for(tmp_path):
     """`--header yes`, `--encoding latin-1`."""
     (tmp_path / "t.csv").write_bytes("2001,gr\xfcn\n1,2\n".encode("latin-1"))
-    assert list(tables.read(tmp_path / "t.csv", "latin-1").columns) == ["2001", "gr\xfcn"]
+    assert list(csv_files.read(tmp_path / "t.csv", "latin-1").columns) == ["2001", "gr\xfcn"]
     (tmp_path / "t.csv").write_text("2001,2002\n1,2\n")
-    assert list(tables.read(tmp_path / "t.csv", header="yes").columns) == ["2001", "2002"]
-    assert len(tables.read(tmp_path / "t.csv")) == 2
+    assert list(csv_files.read(tmp_path / "t.csv", header="yes").columns) == ["2001", "2002"]
+    assert len(csv_files.read(tmp_path / "t.csv")) == 2
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_a_file_that_is_no_table_is_named(tmp_path, content, message):
     if content is not None:
         (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(Failure, match=f"t.csv: .*{message}"):
-        tables.read(tmp_path / "t.csv")
+        csv_files.read(tmp_path / "t.csv")
     with pytest.raises(Failure, match="no regular file"):
-        tables.read(tmp_path)
+        csv_files.read(tmp_path)
 
 
 def numbers(seed=0, n=40, **more):
@@ -162,7 +162,7 @@ def test_rows_with_missing_values_are_left_out_and_counted(capsys):
     table = texts(a=["1", "", "inf", "4"], b=["1", "2", "3", "4"], c=["x", "y", "x", ""])
     np.testing.assert_array_equal(columns.usable(table, ["a", "b"], ["c"]), [True, False, False, False])
     assert "3 rows with missing or infinite values (2 in 'a', 1 in 'c')" in capsys.readouterr().err
-    table.columns["b"] = ["", "", "", "4"]
+    table = texts(**{**table.columns, "b": ["", "", "", "4"]})
     with pytest.raises(Failure, match="no row has a value in every column; missing: 3 in 'b', 2 in 'a', 1 in 'c'"):
         columns.usable(table, ["a", "b"], ["c"])
 
@@ -241,8 +241,9 @@ def test_scores_are_log_densities_of_the_data_in_their_own_units(trained, run_fo
     known = json.loads((model / "columns.json").read_text())
     _, known_now = apply.load(model)
     assert known_now.log_det == pytest.approx(-np.log(known["scale"]).sum())
-    shuffled = [[r[4], r[5], r[3], r[1], r[2]] for r in rows()[:3]] + [[40, "red", 1, "", 0], [40, "green", 1, 1000, 0]]
-    write_table("new.csv", shuffled, ("age", "kind", "c", "a", "b"), ";")
+    shuffled = [[r[4], r[5], r[3], r[1], r[2]] for r in some_rows()[:3]]
+    unknown = [[40, "red", 1, "", 0], [40, "green", 1, 1000, 0]]
+    write_table("new.csv", shuffled + unknown, ("age", "kind", "c", "a", "b"), ";")
     _, said = run(capsys, "score", "new.csv", "--model", model, "-o", "made/scores.csv")
     found = Path("made/scores.csv").read_text().splitlines()
     np.testing.assert_allclose(np.array(found[1:4], float), scores[:3], atol=1e-4)
@@ -255,7 +256,7 @@ def test_samples_follow_what_is_given(trained, run_folder, capsys):
     for name, age in (("young", 20), ("old", 60), ("again", 60)):
         given = ["--given", "kind=red", f"age={age}"]
         run(capsys, "sample", "-n", 50, "--model", model / "model.keras", "-o", f"{name}.csv", *given)
-        made.append(tables.read(f"{name}.csv"))
+        made.append(csv_files.read(f"{name}.csv"))
     assert list(made[0].columns) == ["a", "b", "c"] and len(made[0]) == 50
     young, old, again = (table.numbers("a") for table in made)
     np.testing.assert_array_equal(old, again)
@@ -287,7 +288,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(trained, run_folder, monkey
     for a, b in zip(*(m.get_weights() for m in models), strict=True):
         np.testing.assert_array_equal(a, b)
     assert "--rate 1.0, before 0.002" in run(capsys, *command, "--rate", 1, code=1)[1]
-    write_table("table.csv", rows(seed=1))
+    write_table("table.csv", some_rows(seed=1))
     assert "on other rows" in run(capsys, *command, code=1)[1]
 
 
@@ -300,19 +301,19 @@ def test_the_gaussian_is_that_of_scipy_and_of_a_regression():
     """Without a condition N(mean, covariance); with one, its mean is a linear function of it."""
     rng = np.random.default_rng(0)
     z = (rng.normal(size=(200, 3)) @ rng.normal(size=(3, 3))).astype("float32")
-    a, b = train.Part(z[:150], None), train.Part(z[150:], None)
+    a, b = rows.Part(z[:150], None), rows.Part(z[150:], None)
     normal = scipy.stats.multivariate_normal(a.z.mean(0), np.cov(a.z.T, ddof=0))
     np.testing.assert_allclose(evaluate.gaussian(a, b), normal.logpdf(b.z), rtol=1e-4)
     joint, given = normal, scipy.stats.norm(a.z[:, 2].mean(), a.z[:, 2].std())
-    a, b = (train.Part(part.z[:, :2], part.z[:, 2:]) for part in (a, b))
+    a, b = (rows.Part(part.z[:, :2], part.z[:, 2:]) for part in (a, b))
     expected = joint.logpdf(np.concatenate([b.z, b.c], 1)) - given.logpdf(b.c[:, 0])
     np.testing.assert_allclose(evaluate.gaussian(a, b), expected, rtol=1e-4)
 
 
 def test_a_toy_has_a_highest_mean_and_pictures_of_one_and_two_columns(tmp_path):
     """The identity's density is N(mean, deviations); of a toy the entropy is known."""
-    table = train.load(types.SimpleNamespace(data="moons", rows=400, seed=1))
-    known, parts, left_out = train.split(table, options(columns=None, drop=[], condition=[]))
+    table = rows.load(types.SimpleNamespace(data="moons", rows=400, seed=1))
+    known, parts, left_out = rows.split(table, options(columns=None, drop=[], condition=[]))
     assert (known.names, left_out, len(parts["train"])) == (["x1", "x2"], 0, 320)
     model = types.SimpleNamespace(log_prob=lambda z, c=None, **_: scipy.stats.norm().logpdf(z).sum(1))
     found = evaluate.figures(model, known, parts, "moons")
@@ -324,7 +325,7 @@ def test_a_toy_has_a_highest_mean_and_pictures_of_one_and_two_columns(tmp_path):
     pictures.draw(model, known, parts["test"], tmp_path, 0)
     assert os.listdir(tmp_path) == ["density.png"]
     one = columns.Columns(["x1"], known.mean[:1], known.scale[:1], [])
-    curve = pictures.line(model, one, train.Part(parts["test"].z[:, :1], None)).axes[0].lines[0]
+    curve = pictures.line(model, one, rows.Part(parts["test"].z[:, :1], None)).axes[0].lines[0]
     assert np.trapezoid(curve.get_ydata(), curve.get_xdata()) == pytest.approx(1.0, abs=0.05)
 
 
@@ -357,8 +358,8 @@ def test_all_flows_and_toys_are_known():
 )
 def test_trainings_that_cannot_be_made(run_folder, monkeypatch, capsys, arguments, code, message):
     """Said before the first step, in a line, and nothing is left behind."""
-    write_table("table.csv", rows(40))
-    write_table("few.csv", [r[1:4] for r in rows(19)], ("a", "b", "c"))
+    write_table("table.csv", some_rows(40))
+    write_table("few.csv", [r[1:4] for r in some_rows(19)], ("a", "b", "c"))
     write_table("text.csv", [["x", "y"], ["z", "w"]], ("a", "b"))
     monkeypatch.setattr(NormalizingFlow, "fit", None)
     assert message in run(capsys, "train", "-o", "out", *arguments, code=code)[1]

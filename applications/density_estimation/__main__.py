@@ -53,7 +53,7 @@ def _train_options(parser):
     parser.add_argument("--units", type=positive, nargs="+", help="hidden layers of each (default 64 64)")
     parser.add_argument("--bins", type=positive, help="of splines (default 8)")
     parser.add_argument("--epochs", type=positive, default=100, help="default %(default)s")
-    parser.add_argument("--patience", type=positive, default=30, help="epochs without progress that end it")
+    parser.add_argument("--patience", type=positive, default=30, help="epochs without progress to the end (default 30)")
     parser.add_argument("--batch-size", type=positive, default=256, help="default %(default)s")
     parser.add_argument("--rate", type=above_zero, default=2e-3, help="of Adam, falls to 0 (default %(default)s)")
     parser.add_argument("--save-minutes", type=above_zero, default=10.0, help="between checkpoints (default 10)")

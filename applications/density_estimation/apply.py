@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from applications.density_estimation import tables
+from applications.density_estimation import csv_files, tables
 from applications.density_estimation.columns import Columns
 from applications.density_estimation.evaluate import BATCH
 from applications.density_estimation.tables import few, say
@@ -17,8 +17,8 @@ from keras_gen.models import NormalizingFlow
 def score(options):
     """Write log p(x given c) of each row, in nats; a row with a missing value, or of an unknown class, has none."""
     if options.output is not None:
-        tables.check_writable(options.output)
-    table = tables.read(options.file, options.encoding, options.header)
+        csv_files.check_writable(options.output)
+    table = csv_files.read(options.file, options.encoding, options.header)
     model, known = load(options.model)
     table = matched(table, known, options.file)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -29,7 +29,7 @@ def score(options):
     if ok.any():
         log_p = model.log_prob(z[ok], None if c is None else c[ok], batch_size=BATCH, verbose=0)
         found[ok] = log_p.astype("float64") + known.log_det
-    tables.write(options.output, ["log_density"], [["" if np.isnan(v) else f"{v:.6f}"] for v in found])
+    csv_files.write(options.output, ["log_density"], [["" if np.isnan(v) else f"{v:.6f}"] for v in found])
     if not ok.all():
         say(f"{counted(int((~ok).sum()), 'row')} without a density: missing or infinite values, or an unknown class")
     where = "" if options.output is None else f", in {options.output}"
@@ -40,12 +40,12 @@ def score(options):
 
 def sample(options):
     """Write new rows, in the units of the data."""
-    tables.check_writable(options.output)
+    csv_files.check_writable(options.output)
     model, known = load(options.model)
     c = given(known, options.given)
     c = None if c is None else np.repeat(c, options.n, axis=0)
     z = model.sample(options.n, c, seed=options.seed, temperature=options.temperature, batch_size=BATCH)
-    tables.write(options.output, known.names, known.restored(z).tolist())
+    csv_files.write(options.output, known.names, known.restored(z).tolist())
     say(f"{counted(options.n, 'row')} of {counted(len(known.names), 'column')}, in {options.output}")
     return 0
 

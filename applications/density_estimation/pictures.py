@@ -47,7 +47,7 @@ def line(model, known, part):
     p = np.exp(model.log_prob(grid, batch_size=BATCH, verbose=0)) / known.scale[0]
     figure = new_figure(5.6, 3.6)
     axes = figure.subplots()
-    _histogram(axes, known.restored(part.z)[:, 0], DATA, "held-out rows", 40)
+    _histogram(axes, known.restored(part.z)[:, 0], DATA, "held-out rows", int(np.clip(len(part) ** 0.5, 8, 40)))
     axes.plot(known.mean[0] + known.scale[0] * z, p, color=FLOW, label="flow", linewidth=1.6)
     style(axes)
     axes.set_xlabel(known.names[0], color=INK)

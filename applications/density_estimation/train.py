@@ -1,13 +1,11 @@
 """Train a flow on a table, and measure it on rows that it has not seen.
 
-Rows are drawn into three parts by the seed: those that are held out for the figures, those that choose the epoch, and
-the rest, on which the flow is trained. The learning rate falls along half a cosine; the weights are those of the epoch
-with the best validation. Checkpoints lie in the output folder, so that the same command goes on with a training that
-was interrupted, to the same weights (on TensorFlow but for rounding: its graphs do not give the same bits twice).
+The learning rate falls along half a cosine; the weights are those of the epoch with the best validation. Checkpoints
+lie in the output folder, so that the same command goes on with a training that was interrupted, to the same weights (on
+TensorFlow but for rounding: its graphs do not give the same bits twice).
 """
 
 import contextlib
-import dataclasses
 import json
 import time
 import warnings
@@ -17,14 +15,13 @@ import keras
 import numpy as np
 
 from applications import resuming
-from applications.density_estimation import columns, evaluate, pictures, tables
-from applications.density_estimation.__main__ import TOYS
+from applications.density_estimation import evaluate, pictures
+from applications.density_estimation.rows import load, split
 from applications.density_estimation.tables import say
 from applications.files import Failure, Usage, counted, whole, writable
 from keras_gen import callbacks, models, plots
 from keras_gen.datasets import toys
 
-LEAST = 20  # rows
 FLOWS = {
     "nice": (models.NICE, {}),
     "realnvp": (models.RealNVP, {}),
@@ -34,30 +31,15 @@ FLOWS = {
     "spline-ar": (models.NeuralSpline, {"kind": "autoregressive"}),
     "ffjord": (models.FFJORD, {}),
 }
-COUPLINGS = ("nice", "realnvp", "spline")
-
-
-@dataclasses.dataclass
-class Part:
-    """Rows: z `(n, D)` and c `(n, k)` or None, float32."""
-
-    z: np.ndarray
-    c: np.ndarray | None
-
-    def __len__(self):
-        return len(self.z)
-
-    def data(self):
-        return (self.z,) if self.c is None else (self.z, self.c)
 
 
 def train(options):
     """Run the command; returns the exit code."""
     _check(options)
+    options.output = options.output.expanduser()
     keras.utils.set_random_seed(options.seed)
     resuming.check_options(options.output / "checkpoints", settings(options))
-    table = load(options)
-    known, parts, left_out = split(table, options)
+    known, parts, left_out = split(load(options), options)
     output = writable(options.output)
     model = build(options, len(known.names), parts["train"])
     weights = f"{model.count_params():,} weights, {keras.config.backend()}"
@@ -66,7 +48,7 @@ def train(options):
     save(model, known, output)
     if history.history:
         plots.history(history.history, output / "history.png", names=["loss"])
-    found = evaluate.figures(model, known, parts, options.data if options.data in TOYS else None)
+    found = evaluate.figures(model, known, parts, options.data if options.data in toys.NAMES else None)
     pictures.draw(model, known, parts["test"], output, options.seed)
     report(found, options, known, parts, left_out, history, seconds, model)
     return 0
@@ -85,76 +67,9 @@ def settings(options):
     """The options that make another training, as the user types them."""
     names = ("columns", "drop", "condition", "header", "encoding", "rows", "holdout", "validation", "flow", "steps")
     names += ("units", "bins", "epochs", "patience", "batch_size", "rate", "seed")
-    data = options.data if options.data in TOYS else str(Path(options.data).expanduser().resolve())
+    data = options.data if options.data in toys.NAMES else str(Path(options.data).expanduser().resolve())
     own = {f"--{name.replace('_', '-')}": getattr(options, name) or None for name in names}
     return {"DATA": data, "KERAS_BACKEND": keras.config.backend(), **own, "--seed": options.seed}
-
-
-# The rows.
-
-
-def load(options):
-    """The table of a toy or of a file."""
-    if options.data in TOYS:
-        x = toys.load(options.data, options.rows, seed=options.seed)
-        return tables.Numbers({"x1": x[:, 0], "x2": x[:, 1]}, list(range(len(x))), True)
-    try:
-        return tables.read(options.data, options.encoding, options.header)
-    except Failure as failure:
-        if Path(options.data).expanduser().exists():
-            raise
-        raise Failure(f"{failure}, or one of {', '.join(TOYS)}") from failure
-
-
-def split(table, options):
-    """The columns, the parts "train", "validation" and "test", and how many rows are left out.
-
-    Raises:
-        Failure: too few rows, or see `columns`.
-    """
-    names, given = columns.choose(table, options.columns, options.drop, options.condition)
-    keep = columns.usable(table, names, given)
-    _check_sizes(int(keep.sum()), names, options)
-    rows = np.random.default_rng(options.seed).permutation(np.flatnonzero(keep))
-    held_out, chosen = (max(2, round(len(rows) * s)) for s in (options.holdout, options.validation))
-    places = dict(zip(("test", "validation", "train"), np.split(rows, [held_out, held_out + chosen]), strict=True))
-    known = columns.fit(table, names, given, np.isin(np.arange(len(table)), places["train"]))
-    with np.errstate(invalid="ignore"):
-        z, c = known.standardized(table)
-    parts = {name: Part(*_float32(z[at], None if c is None else c[at])) for name, at in places.items()}
-    return known, _without_unknown(parts), int((~keep).sum())
-
-
-def _float32(*arrays):
-    return [None if a is None else a.astype("float32") for a in arrays]
-
-
-def _without_unknown(parts):
-    """Leave out held-out rows of a class that is in no row to train on."""
-    if parts["train"].c is None:
-        return parts
-    known = {name: np.isfinite(part.c).all(1) for name, part in parts.items()}
-    for name, ok in known.items():
-        if not ok.all():
-            say(f"left out: {counted(int((~ok).sum()), 'row')} for {name}, of a class that is in no row to train on")
-    parts = {name: Part(part.z[known[name]], part.c[known[name]]) for name, part in parts.items()}
-    if min(map(len, parts.values())) < 2:
-        raise Failure("the classes of --condition are too many for so few rows: leave it out")
-    return parts
-
-
-def _check_sizes(n, names, options):
-    if len(names) == 1 and options.flow in COUPLINGS:
-        raise Failure(
-            f"one column to model, {names[0]!r}: --flow {options.flow} makes one half of the columns depend on the "
-            "other. Give more of them, or take --flow maf, spline-ar or ffjord"
-        )
-    least = max(LEAST, 2 * (len(names) + 2))
-    if n < least:
-        raise Failure(f"{counted(n, 'row')} with a value in every column; at least {least} are needed")
-
-
-# The model.
 
 
 def build(options, size, part):
