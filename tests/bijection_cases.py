@@ -87,9 +87,11 @@ CASES = {
     "spline_coupling_conditioned": Case(
         lambda **k: kl.SplineCoupling((8,), flip=True, bins=4, conditional=True, **k), condition=(2,)
     ),
-    "continuous": Case(lambda **k: kl.ContinuousFlow((8,), conditional=True, **k), (3,), condition=(2,), tolerance=1e-3),
+    "continuous": Case(
+        lambda **k: kl.ContinuousFlow((8,), time=0.25, conditional=True, **k), (2,), condition=(2,), tolerance=1e-3
+    ),
     "continuous_of_given_steps": Case(
-        lambda **k: kl.ContinuousFlow((8,), time=0.5, solver="rk4", steps=4, **k), shape=(2,), tolerance=1e-3
+        lambda **k: kl.ContinuousFlow((8,), time=0.25, solver="rk4", steps=2, **k), shape=(2,), tolerance=1e-3
     ),
     "chain": Case(_chain),
     "chain_conditioned": Case(_conditional_chain, condition=(2,)),
