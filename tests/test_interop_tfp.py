@@ -156,7 +156,7 @@ def test_our_affine_coupling_is_their_real_nvp_with_the_same_network():
 
 @needs_tfp
 def test_our_transformed_is_their_transformed_distribution_of_the_inverse():
-    chain = built(kl.Chain([kl.SplineCoupling((8,)), kl.Permutation("swap"), kl.AffineCoupling((8,))]), 4)
+    chain = built(kl.Chain([kl.SplineCoupling((8,)), kl.AffineCoupling((8,), flip=True)]), 4)
     loc, scale = np.arange(4.0, dtype="float32"), np.array([1.0, 2.0, 0.5, 1.0], "float32")
     ours = kd.Transformed(kd.Normal(loc, scale, event_shape=(4,)), chain)
     base, bijector = tfd.MultivariateNormalDiag(loc, scale), tfb.Invert(interop.as_tfp_bijector(chain))
@@ -191,7 +191,7 @@ def test_a_condition_broadcasts_and_is_the_batch_of_a_transformed_distribution()
 
 @needs_tfp
 def test_the_weights_of_ours_are_theirs_and_a_graph_of_any_batch_trains_them():
-    chain = built(kl.Chain([kl.AffineCoupling((4,)), kl.SplineCoupling((4,), flip=True)]), 2)
+    chain = built(kl.Chain([kl.AffineCoupling((4,)), kl.AffineCoupling((4,), flip=True)]), 2)
     base = tfd.MultivariateNormalDiag(tf.zeros(2))
     theirs = tfd.TransformedDistribution(base, tfb.Invert(interop.as_tfp_bijector(chain)))
     assert len(theirs.trainable_variables) == len(chain.trainable_variables)
@@ -350,7 +350,7 @@ def test_what_is_trained_here_has_changed_there_and_nothing_stale_is_given():
     model = NormalizingFlow((3,), [first, second, kl.AffineCoupling((8,))], base)
     assert len(model.trainable_variables) == 2 + len(network.trainable_variables) + 4
     x = 3.0 + vectors(128, 3)
-    model.compile(keras.optimizers.Adam(0.02))
+    model.compile(keras.optimizers.Adam(0.02), jit_compile=False)  # with XLA, the default, in docs/interop.md
     before = model.bijection(x)
     history = model.fit(x, epochs=4, batch_size=32, verbose=0).history["loss"]
     assert history[-1] < history[0] - 0.5
