@@ -15,7 +15,7 @@ it is known from step k on and never changes. With the units of each layer sorte
 which over all steps is the arithmetic of one forward pass (of blocks of m units a degree, m the largest number of units
 that have one degree; blocks that are smaller are filled up with units that nothing sees). It is one compiled loop, with
 static bounds, so that it can be differentiated in reverse on every backend; that stores what every step computed. (On
-torch, which is eager, it is a loop of Python.) A step multiplies a few rows by all the units of the batch that are kept:
+torch, which is eager, it is a loop of Python.) A step multiplies a few rows by all units that are kept of the batch:
 its time is that of reading them, so that the inverse takes the multiplications, not the time, of one pass.
 
 `Inverse` of this is the inverse autoregressive flow (IAF): samples in one pass, densities of given data in D steps.
