@@ -42,7 +42,7 @@ class MaskedDense(keras.layers.Layer):
         >>> from keras import ops
         >>> from keras_gen.layers import MaskedDense
         >>> layer = MaskedDense([[1, 0], [0, 1]], kernel_initializer="ones")
-        >>> [float(v) for v in layer(ops.convert_to_tensor([[2.0, 3.0]]))[0]]
+        >>> ops.convert_to_numpy(layer(ops.convert_to_tensor([[2.0, 3.0]])))[0].tolist()
         [2.0, 3.0]
 
     Reference:
