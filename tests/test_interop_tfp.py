@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_gen import backend, random
 from keras_gen import distributions as kd
 from keras_gen import layers as kl
-from keras_gen import random
 from keras_gen.interop import tfp as interop
-from keras_gen.models import NormalizingFlow
+from keras_gen.models import VAE, NormalizingFlow
 from tests.bijection_cases import CASES
 from tests.test_bijections import drawn, jacobian_log_det, made, numpy
 
@@ -426,6 +426,15 @@ def test_a_base_of_theirs_is_drawn_from_with_our_keys_as_seeds():
 
 
 @needs_tfp
+def test_a_base_of_theirs_is_a_prior_of_a_vae():
+    prior = interop.from_tfp_distribution(tfd.Independent(tfd.StudentT(5.0, tf.Variable([0.0, 0.0]), 1.0), 1))
+    model, x = VAE((4,), latent_dim=2, prior=prior), tf.sigmoid(vectors(8, 4))
+    loss, (gradient,) = backend.value_and_grad(lambda: tf.reduce_mean(model.objective(x)["loss"]), prior.shared)
+    assert np.isfinite(loss) and np.abs(gradient).min() > 0
+    assert model.generate(random.keys(0, 3)).shape == (3, 4)
+
+
+@needs_tfp
 def test_without_a_mean_there_is_no_temperature_but_one():
     class Nameless(tfd.Normal):
         def _mean(self):
@@ -453,6 +462,8 @@ def test_what_does_not_fit_is_told():
     coupling.build((None, 3))
     with pytest.raises(ValueError, match="expects no condition. Received: one"):
         interop.as_tfp_bijector(coupling, tf.ones((2, 2)))
+    with pytest.raises(ValueError, match="expects no condition. Received: one"):
+        interop.as_tfp_bijector(coupling).forward(tf.ones((2, 3)), condition=tf.ones((2, 2)))
     with pytest.raises(ValueError, match=r"of shape \(..., 3\). Received: \(2, 6\)"):
         interop.as_tfp_bijector(coupling).forward(tf.ones((2, 6)))
     with pytest.raises(ValueError, match="`models.NormalizingFlow` or a `distributions.Distribution`"):

@@ -123,6 +123,7 @@ def from_tfp_bijector(bijector, condition_name=None, networks=(), **kwargs):
 
     Its variables are those of the bijector itself, not copies: what is trained here has changed there. It cannot be
     saved as a whole, since no configuration can hold their object: keep the code that makes it, and `save_weights`.
+    Make one of a bijector, not two: an optimizer would move its variables twice.
 
     Args:
         bijector: a `tfp.bijectors.Bijector`, injective, of single tensors, without a batch of its own.

@@ -93,7 +93,7 @@ class DistributionBase(keras.layers.Layer):
     def __init__(self, distribution, **kwargs):
         super().__init__(**{"autocast": False, **kwargs})
         check_dtype(self.dtype_policy, "from_tfp_distribution")
-        self.distribution = _check_distribution(distribution)
+        self.theirs = _check_distribution(distribution)
         self.event_shape = tuple(distribution.event_shape.as_list())
         kind = distribution.reparameterization_type
         self.reparameterized = kind == tfp.distributions.FULLY_REPARAMETERIZED
@@ -107,8 +107,8 @@ class DistributionBase(keras.layers.Layer):
         return keras.backend.result_type(self.variable_dtype, "float32")
 
     def _draw(self, keys):
-        one = lambda key: self.distribution.sample(seed=key)  # noqa: E731
-        return tf.map_fn(one, keys, fn_output_signature=tf.TensorSpec(self.event_shape, self.distribution.dtype))
+        one = lambda key: self.theirs.sample(seed=key)  # noqa: E731
+        return tf.map_fn(one, keys, fn_output_signature=tf.TensorSpec(self.event_shape, self.theirs.dtype))
 
     def generate(self, keys, condition=None, temperature=1.0):
         """Row i is `distribution.sample(seed=keys[i])`."""
@@ -120,9 +120,9 @@ class DistributionBase(keras.layers.Layer):
 
     def _tempered(self, x, temperature):
         try:
-            mean = self.distribution.mean()
+            mean = self.theirs.mean()
         except NotImplementedError:
-            message = f"Expected temperature=1 of {self.distribution.name!r}, whose mean TFP does not know."
+            message = f"Expected temperature=1 of {self.theirs.name!r}, whose mean TFP does not know."
             with tf.control_dependencies([tf.debugging.assert_equal(temperature, tf.ones_like(temperature), message)]):
                 return tf.identity(x)
         return tf.where(temperature == 1, x, mean + temperature * (x - mean))
@@ -130,8 +130,8 @@ class DistributionBase(keras.layers.Layer):
     def log_density(self, z, condition=None):
         """Their log-density of events `(batch, *event_shape)`, `(batch,)`, nats."""
         _refuse_condition(condition)
-        z = tf.identity(tf.cast(z, self.distribution.dtype))
-        return tf.cast(self.distribution.log_prob(z), self.real_dtype)
+        z = tf.identity(tf.cast(z, self.theirs.dtype))
+        return tf.cast(self.theirs.log_prob(z), self.real_dtype)
 
     def call(self, z):
         return self.log_density(z)

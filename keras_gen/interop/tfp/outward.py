@@ -64,6 +64,7 @@ class BijectionBijector(tfp.bijectors.Bijector):
         return self._pair(self.bijection.inverse_and_log_det, y, condition, *self.shapes[::-1])
 
     def _pair(self, direction, x, condition, shape, other):
+        check_condition(self.bijection, condition)
         condition = self.condition if condition is None else _as_condition(condition, self.bijection.real_dtype)
         rows = Rows(x, shape, condition, self.bijection.given_shape, f"events of {self.bijection.name!r}")
         value, log_det = direction(rows.x, rows.condition)
@@ -176,6 +177,11 @@ def check_bijection(bijection, condition):
             "as_tfp_bijector expects a bijection that is built for events of a known shape. Received: "
             f"{type(bijection).__name__} {bijection.name!r} with event_shape={shape}. Call `build((None, *shape))`."
         )
+    check_condition(bijection, condition)
+
+
+def check_condition(bijection, condition):
+    """Raise for a condition that the bijection does not take."""
     if condition is not None and not bijection.takes_condition:
         raise ValueError(f"{type(bijection).__name__} {bijection.name!r} expects no condition. Received: one.")
 
