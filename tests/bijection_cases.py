@@ -60,9 +60,9 @@ CASES = {
     "orthogonal": Case(lambda **k: kl.OrthogonalLinear(seed=2, **k), shape=(5,), trains=False),
     "act_norm": Case(kl.ActNorm, shape=(3, 2, 4)),
     "batch_norm": Case(kl.FlowBatchNormalization, shape=(3, 4)),
-    "autoregressive": Case(lambda **k: kl.MaskedAutoregressive((12, 8), **k), shape=(5,)),
+    "autoregressive": Case(lambda **k: kl.MaskedAutoregressive((8, 6), **k), shape=(3,)),
     "autoregressive_spline_few_units": Case(
-        lambda **k: kl.MaskedAutoregressive((3,), kl.SplineTransform(4), "random", seed=1, **k), shape=(6,)
+        lambda **k: kl.MaskedAutoregressive((2,), kl.SplineTransform(4), "random", seed=1, **k), shape=(4,)
     ),
     "autoregressive_conditioned": Case(
         lambda **k: kl.MaskedAutoregressive((8, 8), "affine", [2, 0, 1], conditional=True, **k), (3,), (2,)
@@ -70,7 +70,7 @@ CASES = {
     "autoregressive_of_one_conditioned": Case(
         lambda **k: kl.MaskedAutoregressive((8,), "spline", conditional=True, **k), (1,), (2,)
     ),
-    "inverse_autoregressive": Case(lambda **k: kl.Inverse(kl.MaskedAutoregressive((8,), **k), **k)),
+    "inverse_autoregressive": Case(lambda **k: kl.Inverse(kl.MaskedAutoregressive((8,), **k), **k), (3,)),
     "planar": Case(kl.Planar, shape=(3,)),
     "planar_of_condition": Case(lambda **k: kl.Planar((8,), **k), shape=(3,), condition=(2,)),
     "radial": Case(kl.Radial, shape=(3,)),
