@@ -23,9 +23,10 @@ e is drawn once a solve, one of each event, and stays for all its evaluations: t
 function. Its elements are -1 or 1 (rademacher, exact where J is diagonal, so for D = 1), or normal.
 
 **Solvers.** `dopri5` chooses the steps of each event by its error (`keras_gen.integrate.solve_adaptive`), and its
-gradient is that of the steps that were made, at the memory of one state a step. With `steps`, and by any other method,
-the steps are given, and the loop is differentiated as it is: it holds all activations, and finds back only to its own
-truncation error. The network is computed in float32 at least, whatever the policy: an error of rounding in half
+gradient is that of the steps that were made. With `steps`, and by any other method, the steps are given, and the way
+back is the inverse up to their truncation error. Either way the gradient holds one state a step and computes the rest
+anew, and can be taken once; given steps with `checkpoint=False` are differentiated as they are, and hold everything.
+The network is computed in float32 at least, whatever the policy: an error of rounding in half
 precision would be taken for one of the step.
 
 Reference:
@@ -74,6 +75,8 @@ class ContinuousFlow(Bijection):
         rtol, atol: tolerances of the chosen steps. Default 1e-5 each, as in FFJORD; in float64 1e-9.
         max_steps: chosen steps that one event may try, default 256. An event that has not arrived by then stays where
             it is, finite: `check` tells.
+        checkpoint: of given steps: True (default): one state a step is held for the gradient, and f evaluated once more.
+            False: all activations are held, faster on torch; TensorFlow's XLA then needs batches of a known size.
         conditional: whether f takes a condition.
         seed: of the noise.
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
