@@ -26,8 +26,8 @@ function. Its elements are -1 or 1 (rademacher, exact where J is diagonal, so fo
 gradient is that of the steps that were made. With `steps`, and by any other method, the steps are given, and the way
 back is the inverse up to their truncation error. Either way the gradient holds one state a step and computes the rest
 anew, and can be taken once; given steps with `checkpoint=False` are differentiated as they are, and hold everything.
-The network is computed in float32 at least, whatever the policy: an error of rounding in half
-precision would be taken for one of the step.
+The network is computed in float32 at least, whatever the policy: an error of rounding in half precision would be taken
+for one of the step.
 
 Reference:
     W. Grathwohl, R. Chen, J. Bettencourt, I. Sutskever, D. Duvenaud, "FFJORD: free-form continuous dynamics for
@@ -75,7 +75,7 @@ class ContinuousFlow(Bijection):
         rtol, atol: tolerances of the chosen steps. Default 1e-5 each, as in FFJORD; in float64 1e-9.
         max_steps: chosen steps that one event may try, default 256. An event that has not arrived by then stays where
             it is, finite: `check` tells.
-        checkpoint: of given steps: True (default): one state a step is held for the gradient, and f evaluated once more.
+        checkpoint: of given steps: True (default): one state a step is held for the gradient, and f evaluated again.
             False: all activations are held, faster on torch; TensorFlow's XLA then needs batches of a known size.
         conditional: whether f takes a condition.
         seed: of the noise.
