@@ -227,7 +227,7 @@ def test_what_a_training_leaves(trained):
 
 
 def test_scores_are_log_densities_of_the_data_in_their_own_units(trained, run_folder, capsys):
-    """Another unit of a column moves them by the logarithm of its factor; held-out figures are means of scores.
+    """The scales of the columns are in them; held-out figures are means of scores.
 
     Columns come by name, whatever their order; rows without a value have no score.
     """
