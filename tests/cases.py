@@ -16,10 +16,14 @@ from keras_gen.distributions import Mixture, Normal
 from keras_gen.losses import R1
 from keras_gen.models import (
     DCGAN,
+    FFJORD,
     GAN,
+    IAF,
     IWAE,
     LAPGAN,
     LSGAN,
+    MAF,
+    NICE,
     PCA,
     SRGAN,
     VAE,
@@ -34,11 +38,13 @@ from keras_gen.models import (
     CycleGAN,
     DenoisingAutoencoder,
     InfoGAN,
+    NeuralSpline,
     NormalizingFlow,
     PairedGAN,
     Pix2Pix,
     ProbabilisticPCA,
     ProgressiveGAN,
+    RealNVP,
     StyleGAN,
     SuperResolution,
 )
@@ -89,6 +95,11 @@ def grey(n):
 def signed(n):
     """The same without bounds: centred and scaled."""
     return 2.0 * grey(n)[0] - 1.0, None
+
+
+def narrow(n):
+    """Four of them."""
+    return signed(n)[0][:, 4:8], None
 
 
 def tokens(n):
@@ -393,7 +404,17 @@ def _flow_vae(**kwargs):
     return _small(VAE)(posterior=posterior, prior=prior, **kwargs)
 
 
+def _recipe(model, **fixed):
+    return lambda **kwargs: model((4,), units=(8,), **fixed, **kwargs)
+
+
 FLOWS = {
+    "nice": Case(_recipe(NICE, steps=2), narrow),
+    "real_nvp": Case(_recipe(RealNVP, steps=2), narrow),
+    "maf": Case(_recipe(MAF, steps=2, normalization="batch"), narrow),
+    "iaf": Case(_recipe(IAF, steps=1, normalization=None), narrow),
+    "neural_spline": Case(_recipe(NeuralSpline, steps=1, kind="autoregressive", bins=3), narrow),
+    "ffjord": Case(_recipe(FFJORD, flow={"solver": "rk4", "steps": 2}), narrow),
     "flow": Case(_flow(), signed),
     "flow_of_labels_and_levels": Case(_flow(levels=17, num_classes=10), labelled),
     "flow_posterior_and_prior": Case(_flow_vae, grey),
