@@ -16,7 +16,7 @@ loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(json.dumps({"seconds": seconds, "loaded": sorted(loaded)}))
 """
 HEAVY = {"matplotlib", "PIL", "scipy", "sklearn", "tensorflow", "jax", "torch", "tensorflow_probability"}
-MOST_SECONDS = 0.3
+MOST_SECONDS = 0.45  # 0.23 on a quiet core; two cores with four busy processes need 0.33
 
 
 WITHOUT_EXTRAS = """
@@ -34,7 +34,7 @@ def measured_import():
 
 
 def test_import_is_light():
-    """After `import keras`, `import keras_gen` loads no heavy library and takes at most 0.3 s of the processor."""
+    """After `import keras`, `import keras_gen` loads no heavy library and takes at most 0.45 s of the processor."""
     result = measured_import()
     assert not HEAVY & set(result["loaded"])
     if result["seconds"] > MOST_SECONDS:  # a busy machine is slow once, a heavy import always
