@@ -258,3 +258,20 @@ def test_planar_and_radial_stay_invertible_whatever_their_parameters():
 def test_logit_refuses_data_out_of_its_domain_and_names_the_remedy():
     with pytest.raises(ValueError, match=r"Logit expects data in \[0, 1\]. Received: 2 values outside.*256"):
         kl.Chain([kl.Logit(), kl.Sigmoid()]).validate(np.array([[0.5, 2.0], [-1.0, 0.0]]))
+
+
+def test_a_convolution_drawn_without_a_seed_is_the_same_after_its_weights_are_put_back():
+    x = np.random.default_rng(0).normal(size=(3, 6)).astype("float32")
+    for kind in ("plu", "full"):
+        one, other = (kl.Invertible1x1Conv(kind) for _ in range(2))
+        z, _ = one(x), other(x)
+        other.set_weights(one.get_weights())
+        np.testing.assert_array_equal(*numpy(other(x), z))
+        np.testing.assert_allclose(ops.convert_to_numpy(other.inverse(z)), x, atol=1e-5)
+
+
+def test_an_order_may_be_an_array_and_must_be_of_whole_numbers():
+    z = kl.Permutation(np.array([2, 0, 1]))(ops.convert_to_tensor([[0.0, 1.0, 2.0]]))
+    assert ops.convert_to_numpy(z)[0].tolist() == [2.0, 0.0, 1.0]
+    with pytest.raises(ValueError, match="permutation of 0"):
+        kl.Permutation([0.2, 1.9])

@@ -167,3 +167,22 @@ def test_a_flow_is_a_prior_and_is_trained_with_the_model():
     model.fit(x, epochs=2, verbose=0, seed=0)
     assert all((ops.convert_to_numpy(v) != b).any() for v, b in zip(prior.trainable_variables, before, strict=True))
     assert model.sample(5, seed=0).shape == (5, 12)
+
+
+def test_a_distribution_does_not_lose_weights_in_a_file_unseen():
+    flow = coupling_flow()
+    p = distributions.Transformed(distributions.Normal(np.zeros(2), 1.0, event_shape=(2,)), flow.bijection)
+    with pytest.raises(ValueError, match="bijection without weights"):
+        p.get_config()
+
+
+def test_the_noise_of_training_is_drawn_once_more_by_the_first_step_alone():
+    x = np.random.default_rng(0).integers(0, 8, (64, 2)) / 7
+    states = []
+    for steps in ([layers.ActNorm()], [layers.ElementwiseAffine()]):
+        model = NormalizingFlow((2,), steps, levels=8, seed=0)
+        model.compile(keras.optimizers.SGD(1e-3))
+        model.fit(x, batch_size=32, epochs=3, verbose=0)
+        states.append([ops.convert_to_numpy(v) for v in model._seed_states()])
+    counts = [int(sum(s[-1] for s in state)) for state in states]
+    assert counts[0] == counts[1] + 1

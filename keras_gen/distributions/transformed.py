@@ -90,6 +90,11 @@ class Transformed(Distribution):
 
     def get_config(self):
         """Base, bijection and event shape; a condition, a tensor, is none of the configuration."""
+        if getattr(self.bijection, "weights", None):
+            raise ValueError(
+                "Expected a bijection without weights: those of a layer inside a distribution are in no file. "
+                f"Received: {type(self.bijection).__name__}. Use `models.NormalizingFlow`, whose are."
+            )
         serialize = keras.saving.serialize_keras_object
         config = {"base": serialize(self.base), "bijection": serialize(self.bijection)}
         return {**config, "event_shape": list(self.event_shape)}

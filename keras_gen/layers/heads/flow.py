@@ -15,6 +15,8 @@ from keras import ops
 from keras_gen.distributions import Transformed
 from keras_gen.layers.heads.base import DistributionHead
 from keras_gen.layers.heads.continuous import NormalHead
+from keras_gen.layers.invertible.base import Bijection
+from keras_gen.layers.invertible.compose import Chain
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -25,11 +27,11 @@ class FlowHead(DistributionHead):
 
     Args:
         event_shape: tuple of ints, the shape of one z.
-        bijection: f, a `Bijection` of such events, from z to e; a `Chain` for several.
+        bijection: f, a `Bijection` of such events, from z to e, or a list of them.
         **kwargs: as of `NormalHead`, such as `scale`; `name`, `dtype`.
 
     Raises:
-        ValueError: see `NormalHead`; a bijection that changes the shape of events.
+        ValueError: see `NormalHead`; no bijection, or one that changes the shape of events.
 
     Example:
         >>> from keras import ops
@@ -49,7 +51,9 @@ class FlowHead(DistributionHead):
         options = {k: v for k, v in kwargs.items() if k not in own}
         self.base_options = options
         self.base_head = NormalHead(self.event_shape, dtype=self.dtype_policy, name="base_head", **options)
-        self.bijection = bijection
+        self.bijection = Chain(bijection) if isinstance(bijection, (list, tuple)) else bijection
+        if not isinstance(self.bijection, Bijection):
+            raise ValueError(f"Expected `bijection` as a `layers.Bijection` or a list. Received: {bijection!r}.")
 
     def build(self, input_shape):
         self.base_head.build(input_shape)

@@ -14,8 +14,8 @@ C held constant: for C = W^-1 it has that value, d(W^-1) = -C dW C, the gradient
 square of C's rounding error.
 
 **plu**: W = P L (U + diag(s)), P a permutation, L lower triangular with ones on the diagonal, U strictly upper, and
-s = sign exp(a). P and the signs stay, L, U, a are weights; log |det W| = sum a. No inverse exists: two triangular
-solves.
+s = sign exp(a). P and the signs stay, and are saved; L, U, a are weights; log |det W| = sum a. No inverse is made: two
+triangular solves.
 
 `OrthogonalLinear` is W = Q, a random rotation that stays: volume is kept, and where a permutation only exchanges
 elements, it mixes all.
@@ -130,12 +130,15 @@ class _Plu:
     def __init__(self, layer, rotation):
         order, lower, upper = lu(rotation)
         diagonal = np.diag(upper)
-        self.order, self.back, n = order, np.argsort(order), len(order)
+        n = len(order)
         self.mask = np.tril(np.ones((n, n)), -1)
         constant = keras.initializers.Constant
         self.lower = layer.real_weight((n, n), constant(lower), "lower")
         self.upper = layer.real_weight((n, n), constant(upper), "upper")
         self.log_scale = layer.real_weight((n,), constant(np.log(np.abs(diagonal))), "log_scale")
+        self.order = layer.add_weight(
+            shape=(n,), initializer=constant(order), dtype="int32", autocast=False, trainable=False, name="order"
+        )
         self.sign = layer.real_weight((n,), constant(np.sign(diagonal)), "sign", trainable=False)
 
     def _factors(self):
@@ -146,12 +149,13 @@ class _Plu:
 
     def apply(self, x):
         lower, upper = self._factors()
-        w = ops.take(ops.matmul(lower, upper), self.back, axis=0)  # row i of P A is row back[i] of A
+        back = ops.argsort(ops.convert_to_tensor(self.order))
+        w = ops.take(ops.matmul(lower, upper), back, axis=0)  # row i of P A is row back[i] of A
         return ops.matmul(x, ops.transpose(w))
 
     def solve(self, z):
         lower, upper = self._factors()
-        columns = ops.transpose(ops.reshape(ops.take(z, self.order, axis=-1), (-1, z.shape[-1])))
+        columns = ops.transpose(ops.reshape(ops.take(z, ops.convert_to_tensor(self.order), axis=-1), (-1, z.shape[-1])))
         y = ops.solve_triangular(lower, columns, lower=True)
         x = ops.solve_triangular(upper, y, lower=False)
         return ops.reshape(ops.transpose(x), ops.shape(z))

@@ -42,13 +42,13 @@ class Permutation(Bijection):
 
     def __init__(self, order="random", seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.order = order if isinstance(order, str) else [int(i) for i in np.asarray(order).ravel()]
+        self.order = order if isinstance(order, str) else np.asarray(order).ravel().tolist()
         known = order in NAMES if isinstance(order, str) else sorted(self.order) == list(range(len(self.order)))
         if not known:
             raise ValueError(
                 f"Expected `order` as one of {NAMES}, or as a permutation of 0, ..., n - 1. Received: order={order!r}."
             )
-        self.seed = int(np.random.randint(2**31)) if seed is None and order == "random" else seed
+        self.seed = int(np.random.randint(2**31)) if seed is None and self.order == "random" else seed
 
     def build(self, x_shape, condition_shape=None):
         self._note_shapes(x_shape, condition_shape)

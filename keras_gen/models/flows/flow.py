@@ -258,15 +258,15 @@ class NormalizingFlow(Coding, GenerativeModel):
 
     def _initialize(self, batch):
         """Set what is set from data by this batch, if it has not been."""
-        flags = [part.initialized for part in self._flatten_layers() if isinstance(part, layers.ActNorm)]
+        flags = [part.initialized for part in self.bijection._flatten_layers() if isinstance(part, layers.ActNorm)]
         if not (flags and self._pending):
             return
         missing = ops.logical_not(functools.reduce(ops.logical_and, [ops.convert_to_tensor(flag) for flag in flags]))
-        x = batch.x
-        if self.levels is not None:
-            x = self.dequantized(x, self._uniform(self.noise, ops.shape(x)[0]))
 
         def run():
+            x = batch.x
+            if self.levels is not None:
+                x = self.dequantized(x, self._uniform(self.noise, ops.shape(x)[0]))
             self.bijection.initialize(x, self._encoded(batch.condition))
             return ops.ones((), self.real_dtype)
 

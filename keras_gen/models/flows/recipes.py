@@ -152,7 +152,7 @@ class MAF(_Recipe):
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class IAF(_Recipe):
-    """Inverse autoregressive flow: x_i = (z_i - t_i(z_<i)) exp(-s_i(z_<i)) read from z, so that samples take one pass.
+    """Inverse autoregressive flow: x_i = z_i exp(s_i(z_<i)) + t_i(z_<i), read from z, so that samples take one pass.
 
     Densities of given data take D steps: it serves where its own samples are scored, as a posterior does, which is told
     their density by `generate_and_log_density`.
