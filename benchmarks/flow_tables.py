@@ -37,7 +37,8 @@ def split(table, seed):
 def batches(train, steps, seed):
     """The rows of each step, `(steps, batch)`: epochs without what is left of a batch."""
     generator, size = np.random.default_rng(seed + 1000), min(SETTINGS["batch_size"], len(train))
-    whole, count = len(train) // size * size, steps * size // len(train) + 2
+    whole = len(train) // size * size
+    count = steps * size // whole + 1
     epochs = [generator.permutation(len(train))[:whole] for _ in range(count)]
     return np.concatenate(epochs)[: steps * size].reshape(steps, size)
 
