@@ -186,3 +186,13 @@ def test_the_noise_of_training_is_drawn_once_more_by_the_first_step_alone():
         states.append([ops.convert_to_numpy(v) for v in model._seed_states()])
     counts = [int(sum(s[-1] for s in state)) for state in states]
     assert counts[0] == counts[1] + 1
+
+
+def test_arguments_that_cannot_be_are_named_before_compute():
+    with pytest.raises(ValueError, match="Expected `base` with `generate` and `log_density`"):
+        coupling_flow(base="normal")
+    with pytest.raises(ValueError, match="num_samples"):
+        coupling_flow().log_prob(np.zeros((2, 2)), num_samples=0)
+    for make in (layers.Invertible1x1Conv, layers.OrthogonalLinear, layers.Permutation):
+        with pytest.raises(ValueError, match="Expected `seed` as an int >= 0, or None. Received: seed=-1"):
+            make(seed=-1)

@@ -4,12 +4,10 @@ A family writes two functions of tensors, x -> code z(x) and z -> decoded x(z); 
 reconstruct(x) = x(z(x)), and interpolate(a, b) = x((1 - t) z(a) + t z(b)) for t from 0 to 1.
 """
 
-import functools
-import inspect
-
 import numpy as np
 from keras import ops
 
+from keras_gen.layers.calls import takes
 from keras_gen.models import inputs
 from keras_gen.models.base import GenerativeModel
 
@@ -132,10 +130,10 @@ def apply_network(network, x, condition=None, training=False):
 
     A network whose `call` has an argument `condition` receives it there; any other model receives `[x, condition]`.
     """
-    kwargs = {"training": training} if _takes(network, "training") else {}
+    kwargs = {"training": training} if takes(network, "training") else {}
     if condition is None:
         return network(x, **kwargs)
-    if _takes(network, "condition"):
+    if takes(network, "condition"):
         return network(x, condition=condition, **kwargs)
     if len(getattr(network, "inputs", None) or [x, condition]) == 1:  # Keras would leave the condition out
         raise ValueError(
@@ -144,15 +142,6 @@ def apply_network(network, x, condition=None, training=False):
             f"Received: {network.name!r}, of one input. A label comes one-hot, `(batch, num_classes)`."
         )
     return network([x, condition], **kwargs)
-
-
-def _takes(network, argument):
-    return argument in _call_parameters(type(network))
-
-
-@functools.cache
-def _call_parameters(network_class):
-    return tuple(inspect.signature(network_class.call).parameters)
 
 
 def flatten(x):

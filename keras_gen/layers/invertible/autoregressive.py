@@ -36,6 +36,7 @@ from keras import ops
 
 from keras_gen.layers.invertible.base import Bijection, sum_event
 from keras_gen.layers.invertible.named import get_transform
+from keras_gen.layers.invertible.numbers import check_seed
 from keras_gen.layers.masked import MaskedDense, hidden_degrees, made_masks
 from keras_gen.layers.shapes import as_shape
 
@@ -83,7 +84,7 @@ class MaskedAutoregressive(Bijection):
         self.order = _checked_order(order)
         self.takes_condition = bool(conditional)
         self.activation = keras.activations.get(activation)
-        self.seed = int(np.random.randint(2**31)) if seed is None and self.order == "random" else _checked_seed(seed)
+        self.seed = int(np.random.randint(2**31)) if seed is None and self.order == "random" else check_seed(seed)
 
     def build(self, x_shape, condition_shape=None):
         self._note_shapes(x_shape, condition_shape)
@@ -182,12 +183,6 @@ def _checked_order(order):
             f"0, ..., D - 1. Received: order={order!r}."
         )
     return [int(r) for r in ranks]
-
-
-def _checked_seed(seed):
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or seed < 0):
-        raise ValueError(f"Expected `seed` as an int >= 0, or None. Received: seed={seed!r}.")
-    return None if seed is None else int(seed)
 
 
 def cached_inverse(bijection, z, shift):

@@ -10,11 +10,11 @@ b as 0, so that a transform begins near the identity, and no gradient begins as 
 """
 
 import functools
-import inspect
 
 import keras
 from keras import ops
 
+from keras_gen.layers.calls import takes
 from keras_gen.layers.embeddings import attach_condition, attached_channels
 from keras_gen.layers.shapes import as_shape
 
@@ -37,11 +37,10 @@ class Conditioner(keras.layers.Layer):
         if not isinstance(network, keras.layers.Layer):
             self.network = dense_network(network, activation, dtype)
         initializer = keras.initializers.RandomNormal(stddev=0.01)
-        policy = dtype
-        self.to_raw = keras.layers.Dense(elements * size, kernel_initializer=initializer, dtype=policy, name="to_raw")
+        self.to_raw = keras.layers.Dense(elements * size, kernel_initializer=initializer, dtype=dtype, name="to_raw")
 
     def build(self, h_shape, condition_shape=None):
-        self.takes = takes_condition(self.network)
+        self.takes = takes(self.network, "condition")
         added = 0 if self.takes else attached_channels(h_shape, condition_shape)
         shape = (*h_shape[:-1], h_shape[-1] + added)
         if not self.network.built:
@@ -55,7 +54,7 @@ class Conditioner(keras.layers.Layer):
         self.to_raw.build(features)
 
     def call(self, h, condition=None, training=False):
-        options = {"training": training} if "training" in call_parameters(type(self.network)) else {}
+        options = {"training": training} if takes(self.network, "training") else {}
         h = ops.cast(h, self.compute_dtype)
         if self.takes and condition is not None:
             features = self.network(h, condition=condition, **options)
@@ -78,13 +77,5 @@ def serialize_network(network):
 
 
 def get_network(network):
+    """The conditioner of what `serialize_network` kept."""
     return keras.saving.deserialize_keras_object(network) if isinstance(network, dict) else network
-
-
-def takes_condition(network):
-    return "condition" in call_parameters(type(network))
-
-
-@functools.cache
-def call_parameters(network_class):
-    return tuple(inspect.signature(network_class.call).parameters)

@@ -32,6 +32,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen.layers.invertible.base import Bijection
+from keras_gen.layers.invertible.numbers import check_seed
 
 KINDS = ("full", "plu")
 
@@ -64,7 +65,7 @@ class Invertible1x1Conv(Bijection):
         super().__init__(**kwargs)
         if parametrization not in KINDS:
             raise ValueError(f"Expected `parametrization` as one of {KINDS}. Received: {parametrization!r}.")
-        self.parametrization, self.seed = parametrization, seed
+        self.parametrization, self.seed = parametrization, check_seed(seed)
 
     def build(self, x_shape, condition_shape=None):
         self._note_shapes(x_shape, condition_shape)
@@ -185,7 +186,7 @@ class OrthogonalLinear(Bijection):
 
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
-        self.seed = seed
+        self.seed = check_seed(seed)
 
     def build(self, x_shape, condition_shape=None):
         self._note_shapes(x_shape, condition_shape)

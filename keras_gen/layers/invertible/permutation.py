@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen.layers.invertible.base import Bijection, sum_event
+from keras_gen.layers.invertible.numbers import check_seed
 
 NAMES = ("swap", "reverse", "random")
 
@@ -48,7 +49,7 @@ class Permutation(Bijection):
             raise ValueError(
                 f"Expected `order` as one of {NAMES}, or as a permutation of 0, ..., n - 1. Received: order={order!r}."
             )
-        self.seed = int(np.random.randint(2**31)) if seed is None and self.order == "random" else seed
+        self.seed = int(np.random.randint(2**31)) if seed is None and self.order == "random" else check_seed(seed)
 
     def build(self, x_shape, condition_shape=None):
         self._note_shapes(x_shape, condition_shape)

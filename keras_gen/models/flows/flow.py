@@ -89,6 +89,7 @@ class NormalizingFlow(Coding, GenerativeModel):
         self.bijection = layers.Chain(bijection) if isinstance(bijection, (list, tuple)) else bijection
         if not isinstance(self.bijection, layers.Bijection):
             raise ValueError(f"Expected `bijection` as a `layers.Bijection` or a list. Received: {bijection!r}.")
+        _check_base(base)
         self.base, self.seed = base, seed
         self.levels = _check_levels(levels)
         self.noise, self.test_noise = random.Noise(seed), random.Noise(seed)
@@ -189,15 +190,15 @@ class NormalizingFlow(Coding, GenerativeModel):
         Raises:
             ValueError: data that `fit` would refuse, `num_samples` < 1.
         """
+        count, seed = inputs.check_count(num_samples, "num_samples"), inputs.check_seed(seed)
         if self.levels is None:
             return super().log_prob(x, condition, batch_size=batch_size, verbose=verbose)
         x, condition, _ = inputs.check_arrays(self, x, condition, stream=False)
-        count = inputs.check_count(num_samples, "num_samples")
         run = self._compiled(
             f"log_density_{count}",
             lambda x, keys, condition=None: self.log_density(self._event(x), condition, keys, count),
         )
-        keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), len(x)))
+        keys = ops.convert_to_numpy(random.keys(seed, len(x)))
         return self._in_batches(run, {"x": x, "keys": keys, "condition": condition}, {}, batch_size, verbose)
 
     # Samples and latents.
@@ -277,6 +278,14 @@ class NormalizingFlow(Coding, GenerativeModel):
         base = None if self.base is None else serialize(self.base)
         own = {"bijection": serialize(self.bijection), "base": base, "levels": self.levels, "seed": self.seed}
         return {**super().get_config(), **own}
+
+
+def _check_base(base):
+    if base is not None and not (hasattr(base, "generate") and hasattr(base, "log_density")):
+        raise ValueError(
+            "Expected `base` with `generate` and `log_density`, such as a `distributions.Normal`. "
+            f"Received: base={base!r}."
+        )
 
 
 def _check_levels(levels):
