@@ -83,7 +83,9 @@ CASES = {
     ),
     "affine_coupling_conditioned": Case(lambda **k: kl.AffineCoupling((8,), conditional=True, **k), condition=(2,)),
     "additive_coupling": Case(lambda **k: kl.AdditiveCoupling((8,), [True, False, False, True], **k)),
-    "spline_coupling": Case(lambda **k: kl.SplineCoupling((8,), **k), shape=(5,)),
+    "spline_coupling": Case(  # on both sides of its bound
+        lambda **k: kl.SplineCoupling((8,), **k), (5,), draw=uniform(-6.0, 6.0), draw_latent=uniform(-6.0, 6.0)
+    ),
     "spline_coupling_conditioned": Case(
         lambda **k: kl.SplineCoupling((8,), flip=True, bins=4, conditional=True, **k), condition=(2,)
     ),
