@@ -7,7 +7,7 @@ import scipy.stats
 from keras import ops
 
 from keras_gen import distributions, layers, random
-from keras_gen.models import VAE, NormalizingFlow
+from keras_gen.models import NICE, VAE, NormalizingFlow
 
 
 def coupling_flow(event=2, **kwargs):
@@ -186,6 +186,21 @@ def test_the_noise_of_training_is_drawn_once_more_by_the_first_step_alone():
         states.append([ops.convert_to_numpy(v) for v in model._seed_states()])
     counts = [int(sum(s[-1] for s in state)) for state in states]
     assert counts[0] == counts[1] + 1
+
+
+def test_a_base_is_one_distribution_of_the_latents():
+    """A base that says the shape of its events is held to that of z when the flow is made; a class is no base."""
+    wide = distributions.Normal(np.zeros(3), 1.0, event_shape=(3,))
+    batch = distributions.Normal(np.zeros((5, 2)), 1.0)
+    for base in (wide, batch, distributions.Normal(np.zeros(2), 1.0), layers.LearnedMixturePrior((3,)),
+                 NormalizingFlow((3,), layers.ActNorm())):  # fmt: skip
+        with pytest.raises(ValueError, match=r"events of the shape of z, \(2,\), without a batch"):
+            coupling_flow(base=base)
+    with pytest.raises(ValueError, match="an instance, not a class"):
+        coupling_flow(base=distributions.Normal)
+    with pytest.raises(ValueError, match=r"\(4,\), without a batch"):
+        NICE((4,), base=wide)
+    coupling_flow(base=NormalizingFlow((2,), layers.ActNorm()))
 
 
 def test_arguments_that_cannot_be_are_named_before_compute():

@@ -31,6 +31,7 @@ from keras_gen import backend, layers, random
 from keras_gen.distributions import Normal
 from keras_gen.models import inputs
 from keras_gen.models.base import GenerativeModel
+from keras_gen.models.densities import check_density
 from keras_gen.models.latent import Coding
 
 
@@ -55,8 +56,8 @@ class NormalizingFlow(Coding, GenerativeModel):
         name, dtype: as in `keras.Model`.
 
     Raises:
-        ValueError: no bijections; a condition that neither f nor the base takes, or the reverse; `levels` below 2; data
-            out of the bijection's domain; at `fit`, NaN.
+        ValueError: no bijections; a base that is no density of events of z's shape; a condition that neither f nor the
+            base takes, or the reverse; `levels` below 2; data out of the bijection's domain; at `fit`, NaN.
 
     Example:
         >>> import keras, numpy as np
@@ -89,7 +90,6 @@ class NormalizingFlow(Coding, GenerativeModel):
         self.bijection = layers.Chain(bijection) if isinstance(bijection, (list, tuple)) else bijection
         if not isinstance(self.bijection, layers.Bijection):
             raise ValueError(f"Expected `bijection` as a `layers.Bijection` or a list. Received: {bijection!r}.")
-        _check_base(base)
         self.base, self.seed = base, seed
         self.levels = _check_levels(levels)
         self.noise, self.test_noise = random.Noise(seed), random.Noise(seed)
@@ -98,6 +98,7 @@ class NormalizingFlow(Coding, GenerativeModel):
             options = {"flatten": False, "dtype": self.dtype_policy, "name": "condition_encoder"}
             self.condition_encoder = layers.ConditionEncoder(self.num_classes, condition_shape, **options)
         self._build_bijection()
+        check_density(base, "base", self.latent_shape)
         zeros = ops.zeros(self.latent_shape, self.real_dtype)
         self._standard_normal = Normal(zeros, 1.0, event_shape=self.latent_shape)
         self._pending, self._begun = True, False
@@ -278,14 +279,6 @@ class NormalizingFlow(Coding, GenerativeModel):
         base = None if self.base is None else serialize(self.base)
         own = {"bijection": serialize(self.bijection), "base": base, "levels": self.levels, "seed": self.seed}
         return {**super().get_config(), **own}
-
-
-def _check_base(base):
-    if base is not None and not (hasattr(base, "generate") and hasattr(base, "log_density")):
-        raise ValueError(
-            "Expected `base` with `generate` and `log_density`, such as a `distributions.Normal`. "
-            f"Received: base={base!r}."
-        )
 
 
 def _check_levels(levels):
