@@ -1,4 +1,4 @@
-"""Normalizing flows as models: exact densities, conditions, data-dependent layers, grey levels, flows inside a VAE."""
+"""Normalizing flows as models: exact densities, conditions, data-dependent layers, grey levels."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import scipy.stats
 from keras import ops
 
 from keras_gen import distributions, layers, random
-from keras_gen.models import NICE, VAE, NormalizingFlow
+from keras_gen.models import NICE, NormalizingFlow
 
 
 def coupling_flow(event=2, **kwargs):
@@ -136,37 +136,6 @@ def test_data_out_of_the_domain_are_refused_before_compute():
     model.compile()
     with pytest.raises(ValueError, match="grey levels k / 255"):
         model.fit(np.full((8, 2), 17.0))
-
-
-def posterior(kind):
-    if kind == "planar":
-        return layers.Chain([layers.Planar((8,)), layers.Planar()])
-    return layers.Chain([layers.AffineCoupling((8,), conditional=True), layers.Permutation("swap")])
-
-
-@pytest.mark.parametrize("kind", ["planar", "coupling"])
-def test_a_flow_posterior_gives_the_bound_that_its_density_says(kind):
-    x = (np.random.default_rng(0).uniform(size=(64, 12)) > 0.5).astype("float32")
-    head = layers.FlowHead((3,), posterior(kind))
-    model = VAE((12,), 3, posterior=head, seed=0)
-    model.compile(keras.optimizers.Adam(1e-2))
-    history = model.fit(x, epochs=6, verbose=0, seed=0).history["loss"]
-    assert history[-1] < history[0]
-    q = model.posterior(x)
-    z, log_q = q.generate_and_log_density(random.keys(1, 64))
-    np.testing.assert_allclose(*map(ops.convert_to_numpy, (log_q, q.log_density(z))), atol=1e-3)
-    assert model.encode(x).shape == (64, 3) and model.log_prob(x, num_samples=4).shape == (64,)
-
-
-def test_a_flow_is_a_prior_and_is_trained_with_the_model():
-    x = (np.random.default_rng(0).uniform(size=(64, 12)) > 0.5).astype("float32")
-    prior = NormalizingFlow((3,), [layers.AffineCoupling((8,)), layers.Permutation("swap")])
-    model = VAE((12,), 3, prior=prior, seed=0)
-    before = [ops.convert_to_numpy(v) for v in prior.trainable_variables]
-    model.compile(keras.optimizers.Adam(1e-2))
-    model.fit(x, epochs=2, verbose=0, seed=0)
-    assert all((ops.convert_to_numpy(v) != b).any() for v, b in zip(prior.trainable_variables, before, strict=True))
-    assert model.sample(5, seed=0).shape == (5, 12)
 
 
 def test_a_distribution_does_not_lose_weights_in_a_file_unseen():

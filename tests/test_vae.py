@@ -121,11 +121,11 @@ def test_the_bound_tightens_with_the_number_of_samples():
 
 def test_log_prob_in_chunks_equals_one_sweep(monkeypatch):
     """Many samples are computed in chunks, the last one filled up; the estimate does not know it."""
-    from keras_gen.models import vae
+    from keras_gen.models import importance
 
     x = data(5)
     whole = linear(loose=0.4).log_prob(x, num_samples=11)
-    monkeypatch.setattr(vae, "_ROWS", 20)
+    monkeypatch.setattr(importance, "_ROWS", 20)
     np.testing.assert_allclose(linear(loose=0.4).log_prob(x, num_samples=11), whole, rtol=0, atol=1e-5)
 
 

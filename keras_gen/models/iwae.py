@@ -13,8 +13,10 @@ import math
 import keras
 from keras import ops
 
+from keras_gen import backend
 from keras_gen.models import inputs
-from keras_gen.models.vae import VAE, tiled
+from keras_gen.models.posterior import tiled
+from keras_gen.models.vae import VAE
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -58,8 +60,8 @@ class IWAE(VAE):
 
     def objective(self, x, condition=None, training=False):
         features = self._features(x, condition, training)
-        q = self.posterior_head.distribution(tiled(features, self.num_samples))
-        self.diagnostics[0].update_state(q.location())
+        q = self.posterior_head.distribution(tiled(features, self.num_samples), training)
+        self.diagnostics[0].update_state(backend.no_grad(self.posterior_head.distribution(features).location))
         z, log_q = self.drawn(q, training, copies=self.num_samples)
         log_q = q.log_density(z) if log_q is None else log_q
         conditions = None if condition is None else tiled(condition, self.num_samples)

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen.layers.calls import takes
+from keras_gen.layers.invertible.base import Bijection
 from keras_gen.models import inputs
 from keras_gen.models.base import GenerativeModel
 
@@ -27,6 +28,21 @@ class Coding:
     def decoded(self, z, condition=None):
         """The expected x of the code z as a tensor `(batch, *event_shape)`."""
         raise NotImplementedError
+
+    def predict(self, x, *args, **kwargs):
+        """`model(x)` in batches, as numpy. A model with a condition takes `predict((x, y))`."""
+        self._refresh()
+        return super().predict(x, *args, **kwargs)
+
+    def _in_batches(self, run, arrays, extra, batch_size, verbose):
+        self._refresh()
+        return super()._in_batches(run, arrays, extra, batch_size, verbose)
+
+    def _refresh(self):
+        """What bijections keep of their weights, such as an inverse, brought up to date once, before all batches."""
+        self.synchronize()
+        for bijection in _bijections(self):
+            bijection.refresh()
 
     def call(self, x, condition=None, training=False):
         """The reconstruction of x."""
@@ -96,6 +112,12 @@ class Coding:
             condition = np.repeat(inputs.to_numpy(condition, "condition"), steps, axis=0)
         x = self.decode(line.reshape(-1, *self.latent_shape), condition, batch_size=batch_size, verbose=verbose)
         return x.reshape(len(ends[0]), steps, *self.event_shape)
+
+
+def _bijections(layer):
+    """The outermost bijections among the parts of a layer."""
+    for part in layer._flatten_layers(include_self=False, recursive=False):
+        yield from [part] if isinstance(part, Bijection) else _bijections(part)
 
 
 class LatentModel(Coding, GenerativeModel):

@@ -226,16 +226,12 @@ class NormalizingFlow(Coding, GenerativeModel):
         return self.decoded(z, condition)
 
     def generate_and_log_density(self, keys, condition=None):
-        """Samples and their log-density in one pass, of continuous data: what a posterior or a prior needs."""
+        """Samples and their log-density in one pass, of continuous data: what a posterior needs."""
+        if self.levels is not None:
+            raise NotImplementedError("A flow of `levels` has a bound alone. Use `sample` and `log_prob`.")
         z = self.base_distribution().generate(keys, *self._base_arguments(condition))
         x, log_det = self.bijection.inverse_and_log_det(z, self._encoded(condition))
         return x, self.base_distribution().log_density(z, *self._base_arguments(condition)) - log_det
-
-    def _in_batches(self, run, arrays, extra, batch_size, verbose):
-        """What is kept of the weights is brought up to date once, before all batches."""
-        self.synchronize()
-        self.bijection.refresh()
-        return super()._in_batches(run, arrays, extra, batch_size, verbose)
 
     # Training.
 
