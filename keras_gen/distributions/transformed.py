@@ -12,6 +12,7 @@ so that a flow whose one direction is slow, such as an inverse autoregressive on
 """
 
 import keras
+import numpy as np
 
 from keras_gen.distributions.base import Distribution
 
@@ -27,6 +28,7 @@ class Transformed(Distribution):
         bijection: f, built; whatever has `forward_and_log_det` and `inverse_and_log_det`, such as a `layers.Bijection`.
         condition: tensor `(batch, ...)` that f takes, or None.
         event_shape: of x; default that of the bijection.
+        training: whether f is computed as in training, such as with dropout; default False. `location` never is.
 
     Raises:
         ValueError: a bijection that is not built.
@@ -44,10 +46,11 @@ class Transformed(Distribution):
         Papamakarios et al. 2021, arXiv:1912.02762, equation 3.
     """
 
-    def __init__(self, base, bijection, condition=None, event_shape=None):
+    def __init__(self, base, bijection, condition=None, event_shape=None, training=False):
         if getattr(bijection, "event_shape", None) is None:
             raise ValueError("Transformed expects a bijection that is built. Call `bijection.build((None, *shape))`.")
         self.base, self.bijection, self.condition = base, bijection, condition
+        self.training = bool(training)
         self.event_shape = tuple(event_shape or bijection.event_shape)
         self.dtype = getattr(bijection, "real_dtype", "float32")
         self.parameters, self.batch_size, self._batched = {}, getattr(base, "batch_size", None), None
@@ -60,12 +63,13 @@ class Transformed(Distribution):
     def generate(self, keys, condition=None, temperature=1.0):
         """Draw one event per key; `temperature` is the base's."""
         self._refuse(condition)
-        return self.bijection.inverse(self.base.generate(keys, temperature=temperature), self.condition)
+        e = self.base.generate(keys, temperature=temperature)
+        return self.bijection.inverse(e, self.condition, self.training)
 
     def generate_and_log_density(self, keys):
         """Draws and their log-density, by equation (2)."""
         e, log_p = self._generate_base(keys)
-        x, log_det = self.bijection.inverse_and_log_det(e, self.condition)
+        x, log_det = self.bijection.inverse_and_log_det(e, self.condition, self.training)
         return x, log_p - log_det
 
     def _generate_base(self, keys):
@@ -77,12 +81,22 @@ class Transformed(Distribution):
     def log_density(self, x, condition=None):
         """Log-density of events `(batch, *event_shape)`, `(batch,)`, nats; equation (1)."""
         self._refuse(condition)
-        e, log_det = self.bijection.forward_and_log_det(x, self.condition)
+        e, log_det = self.bijection.forward_and_log_det(x, self.condition, self.training)
         return self.base.log_density(e) + log_det
 
     def location(self):
         """f^-1 of the base's location: one representative value of each distribution, not its mean."""
         return self.bijection.inverse(self.base.location(), self.condition)
+
+    def full_shape(self):
+        """`(batch, *event_shape)`, or `event_shape` where the base has no batch."""
+        base = self.base.full_shape()
+        return (*base[: len(base) - len(self.base.event_shape)], *self.event_shape)
+
+    def validate(self, x):
+        """Raise `ValueError` for data of another shape, that are not finite, or out of the bijection's domain."""
+        super().validate(x)
+        self.bijection.validate(np.asarray(x))
 
     def cast(self, dtype):
         """Itself: its dtype is that of the bijection."""

@@ -66,7 +66,7 @@ class BijectorBijection(Bijection):
         b, rank = self.bijector, len(self.event_shape)
         return self._pair(b.forward, b.forward_log_det_jacobian, b.inverse_dtype(), rank, x, condition)
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         b, rank = self.bijector, len(self.latent_shape(self.event_shape))
         return self._pair(b.inverse, b.inverse_log_det_jacobian, b.forward_dtype(), rank, z, condition)
 

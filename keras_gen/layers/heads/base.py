@@ -67,9 +67,16 @@ class DistributionHead(keras.layers.Layer):
 
     # The layer.
 
-    def distribution(self, h):
-        """The distribution p(x given h) of features `(batch, ...)`, its parameters float32 at least."""
+    def distribution(self, h, training=False):
+        """The distribution p(x given h) of features `(batch, ...)`, its parameters float32 at least.
+
+        `training` is for heads that have more than a linear map, such as a `FlowHead` with dropout.
+        """
         return self.read(self(h))
+
+    def validate(self, x):
+        """Raise `ValueError` if the numpy array x `(batch, *event_shape)` lies out of the support."""
+        self.read(ops.zeros((1, *self.raw_shape()), self.parameter_dtype)).validate(x)
 
     @property
     def parameter_dtype(self):

@@ -1,4 +1,4 @@
-"""A head whose distribution is a flow: q(z given h) of any shape, for posteriors.
+"""A head whose distribution is a flow: q(z given h), or p(x given h), of any shape.
 
     e ~ N(m(h), diag(s(h)^2)),      z = f^-1(e; h)
 
@@ -23,7 +23,8 @@ from keras_gen.layers.invertible.compose import Chain
 class FlowHead(DistributionHead):
     """q(z given h): a diagonal normal pushed through a bijection, whose condition is h.
 
-    `VAE(posterior=FlowHead((latent_dim,), bijection))` is a VAE with a flow posterior.
+    `VAE(posterior=FlowHead((latent_dim,), bijection))` is a VAE with a flow posterior; as `likelihood`, of events x, it
+    is a flow decoder, whose reconstruction is the image of the base's mean.
 
     Args:
         event_shape: tuple of ints, the shape of one z.
@@ -61,7 +62,10 @@ class FlowHead(DistributionHead):
         if not self.bijection.built:
             self.bijection.build((None, *self.event_shape), condition)
         if self.bijection.latent_shape(self.event_shape) != self.event_shape:
-            raise ValueError(f"FlowHead expects a bijection that keeps the shape {self.event_shape} of events.")
+            raise ValueError(
+                f"FlowHead expects a bijection that keeps the shape {self.event_shape} of events. Received: one that "
+                f"makes {self.bijection.latent_shape(self.event_shape)} of it. Leave out what changes the shape."
+            )
 
     def call(self, h):
         return self.base_head(h)
@@ -72,12 +76,16 @@ class FlowHead(DistributionHead):
     def read(self, raw):
         raise NotImplementedError("A FlowHead's distribution depends on the features: use `distribution(h)`.")
 
-    def distribution(self, h):
+    def validate(self, x):
+        self.base_head.validate(x)
+        self.bijection.validate(x)
+
+    def distribution(self, h, training=False):
         if not self.built:
             self.build(tuple(h.shape))
         base = self.base_head.distribution(h)
         given = ops.cast(h, self.parameter_dtype) if self.bijection.takes_condition else None
-        return Transformed(base, self.bijection, given)
+        return Transformed(base, self.bijection, given, training=training)
 
     def get_config(self):
         config = super().get_config()

@@ -64,8 +64,8 @@ class ElementwiseAffine(Bijection):
         z, s = self.transform.forward(x, self._raw(condition, training))
         return z, sum_event(s + ops.zeros_like(x))
 
-    def _inverse(self, z, condition):
-        x, s = self.transform.inverse(z, self._raw(condition))
+    def _inverse(self, z, condition, training):
+        x, s = self.transform.inverse(z, self._raw(condition, training))
         return x, sum_event(s + ops.zeros_like(z))
 
     def get_config(self):

@@ -142,7 +142,7 @@ class MaskedAutoregressive(Bijection):
         z, log_slope = self.transform.forward(x, self.raw(x, condition))
         return ops.take(z, self.ranks, axis=-1), sum_event(log_slope)
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         z = ops.take(z, self.at_rank, axis=-1)
         x, log_det = cached_inverse(self, z, self._shift(condition))
         return ops.take(x, self.ranks, axis=-1), log_det

@@ -35,9 +35,9 @@ class Bijection(keras.layers.Layer):
     `bijection(x)` is z = f(x). Both directions take a `condition`, a float tensor `(batch, ...)` of features, by those
     that say `takes_condition`; the others refuse one.
 
-    A subclass writes `_forward(x, condition, training)` and `_inverse(z, condition)`, which give the pair of the event
-    and the log-determinant `(batch,)`; `build(x_shape, condition_shape)` if it has weights, by `real_weight`; and
-    `latent_shape(event_shape)` if z is of another shape.
+    A subclass writes `_forward(x, condition, training)` and `_inverse(z, condition, training)`, which give the pair of
+    the event and the log-determinant `(batch,)`; `build(x_shape, condition_shape)` if it has weights, by `real_weight`;
+    and `latent_shape(event_shape)` if z is of another shape.
 
     Args:
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
@@ -50,7 +50,7 @@ class Bijection(keras.layers.Layer):
         ...     "z = x^3."
         ...     def _forward(self, x, condition, training):
         ...         return x**3, ops.sum(ops.log(3.0 * x**2), axis=-1)
-        ...     def _inverse(self, z, condition):
+        ...     def _inverse(self, z, condition, training):
         ...         x = ops.sign(z) * ops.abs(z) ** (1 / 3)
         ...         return x, -ops.sum(ops.log(3.0 * x**2), axis=-1)
         >>> z, log_det = Cube().forward_and_log_det(2.0 * ops.ones((5, 2)))
@@ -73,7 +73,7 @@ class Bijection(keras.layers.Layer):
     def _forward(self, x, condition, training):
         raise NotImplementedError(f"{type(self).__name__} has no forward map.")
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         raise NotImplementedError(f"{type(self).__name__} has no inverse map.")
 
     def latent_shape(self, event_shape):
@@ -111,21 +111,24 @@ class Bijection(keras.layers.Layer):
         check_event(self, "forward", tuple(x.shape), self.event_shape)
         return self._forward(x, condition, training)
 
-    def inverse_and_log_det(self, z, condition=None):
+    def inverse_and_log_det(self, z, condition=None, training=False):
         """x = f^-1(z) and log |det df^-1/dz|; as `forward_and_log_det`. A bijection that is not built cannot tell the
         shape of x: it is taken for that of z.
+
+        With `training=True` networks are as in training, such as with dropout: so a posterior that is trained is drawn
+        from. Dropout is drawn in each call: with it no call finds back what another one mapped.
         """
         z, condition = self._ready(z, condition)
         check_event(self, "inverse", tuple(z.shape), self.latent_shape(self.event_shape))
-        return self._inverse(z, condition)
+        return self._inverse(z, condition, training)
 
     def call(self, x, condition=None, training=False):
         """z = f(x)."""
         return self.forward_and_log_det(x, condition, training)[0]
 
-    def inverse(self, z, condition=None):
+    def inverse(self, z, condition=None, training=False):
         """x = f^-1(z)."""
-        return self.inverse_and_log_det(z, condition)[0]
+        return self.inverse_and_log_det(z, condition, training)[0]
 
     # Building.
 

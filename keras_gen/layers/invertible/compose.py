@@ -57,10 +57,10 @@ class Chain(Bijection):
             total = total + log_det
         return x, total
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         total = 0.0
         for bijection in reversed(self.bijections):
-            z, log_det = bijection.inverse_and_log_det(z, _given(bijection, condition))
+            z, log_det = bijection.inverse_and_log_det(z, _given(bijection, condition), training)
             total = total + log_det
         return z, total
 
@@ -130,10 +130,10 @@ class Inverse(Bijection):
             self.bijection.build(x_shape, condition_shape)
 
     def _forward(self, x, condition, training):
-        return self.bijection.inverse_and_log_det(x, condition)
+        return self.bijection.inverse_and_log_det(x, condition, training)
 
-    def _inverse(self, z, condition):
-        return self.bijection.forward_and_log_det(z, condition)
+    def _inverse(self, z, condition, training):
+        return self.bijection.forward_and_log_det(z, condition, training)
 
     def refresh(self):
         self.bijection.refresh()

@@ -67,8 +67,8 @@ class ContinuousFlow(Bijection):
         activation: of the dense network, default "tanh".
         time: T, default 1.
         trace: "exact" (default), D products a step, or "hutchinson", one.
-        evaluation: trace where nothing is trained and in the inverse direction: "exact" (default), or "hutchinson",
-            with one vector e, which `seed` tells, for all events: deterministic, but biased by that e.
+        evaluation: trace where nothing is trained: "exact" (default), or "hutchinson", with one vector e, which `seed`
+            tells, for all events: deterministic, but biased by that e.
         noise: of Hutchinson's estimate, "rademacher" (default) or "normal".
         solver: "dopri5" (default), or "euler", "midpoint", "heun", "rk4".
         steps: number of steps. Default None: chosen by "dopri5", 8 for the others.
@@ -167,8 +167,8 @@ class ContinuousFlow(Bijection):
     def _forward(self, x, condition, training):
         return self._carried_with_volume(x, condition, 0.0, self.time, self._probes(ops.shape(x)[0], training))
 
-    def _inverse(self, z, condition):
-        return self._carried_with_volume(z, condition, self.time, 0.0, self._probes(ops.shape(z)[0], False))
+    def _inverse(self, z, condition, training):
+        return self._carried_with_volume(z, condition, self.time, 0.0, self._probes(ops.shape(z)[0], training))
 
     def call(self, x, condition=None, training=False):
         """z, by itself."""
@@ -176,7 +176,7 @@ class ContinuousFlow(Bijection):
         check_event(self, "forward", tuple(x.shape), self.event_shape)
         return self._carried(x, condition, 0.0, self.time)
 
-    def inverse(self, z, condition=None):
+    def inverse(self, z, condition=None, training=False):
         """x, by itself."""
         z, condition = self._ready(z, condition)
         check_event(self, "inverse", tuple(z.shape), self.event_shape)

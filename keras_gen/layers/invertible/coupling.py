@@ -82,8 +82,8 @@ class Coupling(Bijection):
     def _forward(self, x, condition, training):
         return self._map(self.transform.forward, x, condition, training)
 
-    def _inverse(self, z, condition):
-        return self._map(self.transform.inverse, z, condition, False)
+    def _inverse(self, z, condition, training):
+        return self._map(self.transform.inverse, z, condition, training)
 
     def _map(self, transform, x, condition, training):
         shown, changed = self._split.cut(x)

@@ -42,7 +42,7 @@ class _Elementwise(Bijection):
     def _forward(self, x, condition, training):
         return self._map(x), sum_event(self._log_slope(x))
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         x = self._unmap(z)
         return x, -sum_event(self._log_slope(x))
 
@@ -227,7 +227,7 @@ class Logit(_Elementwise):
         u = self._shrunk(x)
         return math.log(1.0 - 2.0 * self.margin) - ops.log(u) - ops.log1p(-u)
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         log_slope = ops.softplus(-z) + ops.softplus(z) + math.log(1.0 - 2.0 * self.margin)
         return self._unmap(z), -sum_event(log_slope)
 

@@ -78,7 +78,7 @@ class Invertible1x1Conv(Bijection):
     def _forward(self, x, condition, training):
         return self.linear.apply(x), self._log_det(x, 1.0)
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         return self.linear.solve(z), self._log_det(z, -1.0)
 
     def _log_det(self, x, sign):
@@ -122,7 +122,7 @@ class _Full:
     def refresh(self):
         if not bool(ops.convert_to_numpy(self._fresh())):
             self.kept.assign(ops.inv(ops.convert_to_tensor(self.kernel)))
-            self.kept_of.assign(self.kernel)
+            self.kept_of.assign(ops.copy(ops.convert_to_tensor(self.kernel)))  # JAX gives no buffer away twice
 
 
 class _Plu:
@@ -196,7 +196,7 @@ class OrthogonalLinear(Bijection):
     def _forward(self, x, condition, training):
         return ops.matmul(x, ops.transpose(self.rotation)), ops.zeros_like(_first(x))
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         return ops.matmul(z, self.rotation), ops.zeros_like(_first(z))
 
     def get_config(self):

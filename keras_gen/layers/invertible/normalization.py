@@ -13,8 +13,11 @@ replicas divide it.
 
     log |det dz/dx| = p sum [g - log(v + e) / 2]
 
-m, v the batch's moments in training, the moving ones after it and in the inverse. In training the moments are functions
-of the batch; the log-determinant is that with them held, as in the papers: it is not that of one example's own map.
+m, v the batch's moments in training, the moving ones after it. In training the moments are functions of the batch; the
+log-determinant is that with them held, as in the papers: it is not that of one example's own map. The inverse has the
+moving moments, in training too: those of the x that it is to find are not known, and those of z are others. They are
+moved by the forward direction alone, so in an `Inverse`, or a posterior, they stay at 0 and 1, and the layer is a scale
+and a shift that are learned. `ActNorm` is the one to take there.
 
 Reference:
     Kingma, Dhariwal 2018, arXiv:1807.03039, section 3.1; Dinh et al. 2017, arXiv:1605.08803, section 3.7, appendix E;
@@ -84,7 +87,7 @@ class ActNorm(_Channels):
     def _forward(self, x, condition, training):
         return (x - self.mean) * ops.exp(self.log_scale), self._log_det(x, self.log_scale)
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         return z * ops.exp(-self.log_scale) + self.mean, self._log_det(z, -self.log_scale)
 
     def initialize(self, x, condition=None):
@@ -104,6 +107,8 @@ class ActNorm(_Channels):
 @keras.saving.register_keras_serializable(package="keras_gen")
 class FlowBatchNormalization(_Channels):
     """z = (x - m) / sqrt(v + e) exp(g) + b, with the moments of the batch in training, the moving ones otherwise.
+
+    The inverse keeps to the moving moments, in training too, and does not move them.
 
     Args:
         momentum: of the moving moments, a number in (0, 1), default 0.99, Keras's own.
@@ -152,7 +157,7 @@ class FlowBatchNormalization(_Channels):
         a = self.log_scale - 0.5 * ops.log(variance + self.epsilon)
         return (x - mean) * ops.exp(a) + self.shift, self._log_det(x, a)
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         mean, variance = self._moments(z, False)
         a = self.log_scale - 0.5 * ops.log(variance + self.epsilon)
         return (z - self.shift) * ops.exp(-a) + mean, self._log_det(z, -a)

@@ -72,7 +72,7 @@ class Permutation(Bijection):
     def _forward(self, x, condition, training):
         return ops.take(x, self.permutation, axis=-1), sum_event(ops.zeros_like(x))
 
-    def _inverse(self, z, condition):
+    def _inverse(self, z, condition, training):
         return ops.take(z, self.back, axis=-1), sum_event(ops.zeros_like(z))
 
     def get_config(self):

@@ -131,8 +131,8 @@ class Planar(_Amortised):
         h = ops.tanh(_dot(w, x) + b)
         return x + u * h, ops.log(1.0 + m * (1.0 - h * h))[:, 0]
 
-    def _inverse(self, z, condition):
-        u, w, b, m = self._read(condition)
+    def _inverse(self, z, condition, training):
+        u, w, b, m = self._read(condition, training)
         h = ops.tanh(_root(_dot(w, z), m, b) + b)
         return z - u * h, -ops.log(1.0 + m * (1.0 - h * h))[:, 0]
 
@@ -193,8 +193,8 @@ class Radial(_Amortised):
         h = 1.0 / (alpha + _norm(x - center))
         return x + beta * h * (x - center), self._log_det(alpha, beta, h)
 
-    def _inverse(self, z, condition):
-        center, alpha, beta = self._read(condition)
+    def _inverse(self, z, condition, training):
+        center, alpha, beta = self._read(condition, training)
         big = _norm(z - center)
         p = 0.5 * (alpha + beta - big)
         root = ops.sqrt(p * p + alpha * big)
