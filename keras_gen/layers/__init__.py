@@ -1,6 +1,7 @@
 """Single layers: draws, distribution heads, learnable priors, conditions, what adversarial networks are made of."""
 
 from keras_gen.layers.augmentation import DifferentiableAugmentation
+from keras_gen.layers.companding import mu_law_compress, mu_law_expand
 from keras_gen.layers.conditional import ConditionalBatchNormalization
 from keras_gen.layers.embeddings import ConditionEncoder, attach_condition, attached_channels
 from keras_gen.layers.equalized import EqualizedConv2D, EqualizedDense
@@ -37,6 +38,7 @@ from keras_gen.layers.masked import MaskedDense
 from keras_gen.layers.minibatch import MinibatchStandardDeviation
 from keras_gen.layers.padding import ReflectionPadding2D
 from keras_gen.layers.priors import ConditionalNormalPrior, LearnedMixturePrior
+from keras_gen.layers.quantization import MuLawQuantizer, UniformQuantizer
 from keras_gen.layers.resampling import Blur, doubled, halved
 from keras_gen.layers.spectral import SpectralNormalization
 from keras_gen.layers.stochastic import Sampling
@@ -85,6 +87,7 @@ __all__ = [
     "MaskedDense",
     "MinibatchStandardDeviation",
     "ModulatedConv2D",
+    "MuLawQuantizer",
     "MultivariateNormalHead",
     "NoiseInjection",
     "NormalHead",
@@ -104,9 +107,12 @@ __all__ = [
     "SubPixel",
     "Tanh",
     "Transform",
+    "UniformQuantizer",
     "attach_condition",
     "attached_channels",
     "doubled",
     "get_head",
     "halved",
+    "mu_law_compress",
+    "mu_law_expand",
 ]
