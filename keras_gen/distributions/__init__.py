@@ -14,6 +14,7 @@ from keras_gen.distributions.mixtures import Mixture
 from keras_gen.distributions.multivariate import MultivariateNormal
 from keras_gen.distributions.student_t import StudentT
 from keras_gen.distributions.transformed import Transformed
+from keras_gen.distributions.truncation import truncated_logits
 
 __all__ = [
     "Bernoulli",
@@ -36,4 +37,5 @@ __all__ = [
     "kl_divergence",
     "monte_carlo_kl",
     "register_kl",
+    "truncated_logits",
 ]
