@@ -10,9 +10,11 @@ contract that each backend fulfils in a file of its own:
 | `vjp(fn, x, cotangent)` | `fn(x)` and the product cotangent^T J |
 | `jvp(fn, x, tangent)` | `fn(x)` and the product J tangent |
 | `no_grad(fn, *args)` | `fn(*args)` as constants |
-| `compile(fn, variables)` | `fn` compiled; each call reads the variables' current values and leaves no side effect |
+| `compile(fn, variables, loop)` | `fn` compiled; a call reads the variables' current values, leaves no side effect |
 | `apply_gradients(optimizer, gradients, good)` | one step of the optimizer on its variables; none if `good` is false |
 | `append(record, values)` | scalars at the end of a vector that is a variable; the oldest ones fall out |
+| `entry(x, index, axis)` | one entry of x along an axis, at an index that a loop may count |
+| `put(x, index, row, axis)` | x with one entry along an axis replaced; x is used up: on torch it is written in place |
 | `when(condition, fn, otherwise)` | `fn()`, with what it writes, where a scalar is true; else `otherwise` |
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
 | `export_options`, `export_onnx` | what exporting needs beyond Keras's exporters |
@@ -51,10 +53,12 @@ if keras.config.backend() == "tensorflow":
         append,
         apply_gradients,
         compile,
+        entry,
         first_call,
         grad,
         jvp,
         no_grad,
+        put,
         reproducible,
         value_and_grad,
         vjp,
@@ -66,10 +70,12 @@ elif keras.config.backend() == "jax":
         append,
         apply_gradients,
         compile,
+        entry,
         first_call,
         grad,
         jvp,
         no_grad,
+        put,
         reproducible,
         value_and_grad,
         vjp,
@@ -81,11 +87,13 @@ elif keras.config.backend() == "torch":
         append,
         apply_gradients,
         compile,
+        entry,
         first_call,
         grad,
         jvp,
         no_grad,
         normalized_by_batch,
+        put,
         reproducible,
         transposed_convolution,
         value_and_grad,
@@ -114,6 +122,7 @@ __all__ = [
     "export_options",
     "compile",
     "divided",
+    "entry",
     "first_call",
     "grad",
     "jvp",
@@ -121,6 +130,7 @@ __all__ = [
     "no_grad",
     "normalized_by_batch",
     "processes",
+    "put",
     "random_state",
     "replicas",
     "reproducible",

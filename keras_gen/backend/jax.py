@@ -119,7 +119,7 @@ def no_grad(fn, *args):
     return jax.tree.map(jax.lax.stop_gradient, fn(*args))
 
 
-def compile(fn, variables=()):
+def compile(fn, variables=(), loop=False):
     """`fn` compiled; `variables` (a list, or a function that returns it) enter as arguments, never as constants."""
     listed = variables if callable(variables) else lambda: variables
 
@@ -157,6 +157,16 @@ def append(record, values):
     """Append the scalars `values` to the vector `record`, a Keras variable; the oldest ones fall out."""
     newest = jax.numpy.stack(values).astype(record.dtype)
     record.assign(jax.numpy.concatenate([record.value[len(values) :], newest]))
+
+
+def entry(x, index, axis=0):
+    """The entry `index` of x along `axis`, which falls away."""
+    return jax.lax.dynamic_index_in_dim(x, index, axis, keepdims=False)
+
+
+def put(x, index, row, axis=0):
+    """x with its entry `index` along `axis` replaced by `row`."""
+    return jax.lax.dynamic_update_index_in_dim(x, row.astype(x.dtype), index, axis)
 
 
 def reproducible(model):

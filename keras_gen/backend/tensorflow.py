@@ -100,8 +100,10 @@ def no_grad(fn, *args):
     return tf.nest.map_structure(tf.stop_gradient, fn(*args))
 
 
-def compile(fn, variables=None):
+def compile(fn, variables=None, loop=False):
     """`fn` as one graph. `variables` is not needed here: a graph reads them when it runs.
+
+    A `loop` of many short steps is compiled by XLA: the graph's executor takes microseconds an operation.
 
     What `fn` assigns stays in a stateless scope: sampling must advance no seed and move no statistic of training.
     TensorFlow counts traces by code object, so two graphs made here would pass for one that is traced again and
@@ -113,7 +115,8 @@ def compile(fn, variables=None):
         with keras.StatelessScope():
             return fn(*args)
 
-    return tf.function(functools.partial(run), reduce_retracing=True, autograph=False)
+    options = {"jit_compile": True} if loop else {"reduce_retracing": True}
+    return tf.function(functools.partial(run), autograph=False, **options)
 
 
 def first_call(fn, *args):
@@ -141,6 +144,20 @@ def append(record, values):
     """Append the scalars `values` to the vector `record`, a Keras variable; the oldest ones fall out."""
     newest = [tf.cast(value, record.dtype) for value in values]
     record.assign(tf.concat([record.value[len(values) :], tf.stack(newest)], axis=0))
+
+
+def entry(x, index, axis=0):
+    """The entry `index` of x along `axis`, which falls away."""
+    starts, sizes = [0] * len(x.shape), [-1] * len(x.shape)
+    starts[axis], sizes[axis] = index, 1
+    return tf.squeeze(tf.slice(x, tf.stack(starts), sizes), axis)
+
+
+def put(x, index, row, axis=0):
+    """x with its entry `index` along `axis` replaced by `row`."""
+    starts = [0] * len(x.shape)
+    starts[axis] = index
+    return keras.ops.slice_update(x, tf.stack(starts), tf.cast(tf.expand_dims(row, axis), x.dtype))
 
 
 def reproducible(model):

@@ -125,7 +125,7 @@ def no_grad(fn, *args):
         return fn(*args)
 
 
-def compile(fn, variables=None):
+def compile(fn, variables=None, loop=False):
     """`fn` without a tape. torch runs eagerly, as Keras's own `predict` does on it.
 
     What `fn` assigns stays in a stateless scope: sampling must advance no seed and move no statistic of training.
@@ -179,6 +179,18 @@ def transposed_convolution(x, kernel, bias, strides, padding):
     """
     y = torch.nn.functional.conv_transpose2d(x.movedim(-1, 1), kernel.permute(3, 2, 0, 1), bias, strides, padding)
     return y.movedim(1, -1)
+
+
+def entry(x, index, axis=0):
+    """The entry `index` of x along `axis`, which falls away: a copy, since x may be written in place."""
+    return x.select(axis, int(index)).clone()
+
+
+def put(x, index, row, axis=0):
+    """x with its entry `index` along `axis` replaced by `row`: in place, but where a gradient is recorded."""
+    x = x.clone() if torch.is_grad_enabled() else x
+    x.select(axis, int(index)).copy_(row)
+    return x
 
 
 def reproducible(model):

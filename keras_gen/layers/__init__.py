@@ -1,6 +1,10 @@
 """Single layers: draws, distribution heads, learnable priors, conditions, what adversarial networks are made of."""
 
 from keras_gen.layers.augmentation import DifferentiableAugmentation
+from keras_gen.layers.causal.attention import CausalSelfAttention
+from keras_gen.layers.causal.base import CausalLayer
+from keras_gen.layers.causal.convolution import CausalConv1D
+from keras_gen.layers.causal.gated import GatedResidualBlock
 from keras_gen.layers.companding import mu_law_compress, mu_law_expand
 from keras_gen.layers.conditional import ConditionalBatchNormalization
 from keras_gen.layers.embeddings import ConditionEncoder, attach_condition, attached_channels
@@ -58,6 +62,9 @@ __all__ = [
     "Bijection",
     "Blur",
     "CategoricalHead",
+    "CausalConv1D",
+    "CausalLayer",
+    "CausalSelfAttention",
     "Chain",
     "ConditionEncoder",
     "ConditionalBatchNormalization",
@@ -75,6 +82,7 @@ __all__ = [
     "Exp",
     "FlowBatchNormalization",
     "FlowHead",
+    "GatedResidualBlock",
     "InstanceNormalization",
     "Inverse",
     "Invertible1x1Conv",

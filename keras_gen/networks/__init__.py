@@ -1,6 +1,10 @@
 """Whole networks made of layers."""
 
 from keras_gen.networks.base import Network
+from keras_gen.networks.causal.base import CausalNetwork
+from keras_gen.networks.causal.convolutional import CausalConvolutions, GatedConvolutions
+from keras_gen.networks.causal.recurrent import Recurrent
+from keras_gen.networks.causal.transformer import Transformer
 from keras_gen.networks.convolutional import ConvDecoder, ConvEncoder
 from keras_gen.networks.dcgan import (
     DCGANDiscriminator,
@@ -22,6 +26,8 @@ from keras_gen.networks.translation import TranslationResNet, TranslationUNet
 from keras_gen.networks.upscaling import EDSR, ESPCN, RRDBNet, SRResNet
 
 __all__ = [
+    "CausalConvolutions",
+    "CausalNetwork",
     "ConvDecoder",
     "ConvEncoder",
     "DCGANDiscriminator",
@@ -31,6 +37,7 @@ __all__ = [
     "DetailGenerator",
     "EDSR",
     "ESPCN",
+    "GatedConvolutions",
     "GrowingDiscriminator",
     "GrowingGenerator",
     "MLP",
@@ -38,12 +45,14 @@ __all__ = [
     "Network",
     "PatchDiscriminator",
     "RRDBNet",
+    "Recurrent",
     "ResidualDiscriminator",
     "ResidualGenerator",
     "SRResNet",
     "StyleDiscriminator",
     "StyleGenerator",
     "StyleSynthesis",
+    "Transformer",
     "TranslationResNet",
     "TranslationUNet",
     "default_decoder",

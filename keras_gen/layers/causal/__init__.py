@@ -1,0 +1,1 @@
+"""Causal maps of sequences, computed in parallel or one step at a time."""

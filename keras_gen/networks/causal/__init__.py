@@ -1,0 +1,1 @@
+"""Whole causal networks, by one contract: see `layers.causal`."""
