@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_gen import backend
-from keras_gen.models import GAN, PCA, VAE, Autoencoder, ConditionalVAE, GenerativeModel
+from keras_gen.models import GAN, PCA, VAE, Autoencoder, ConditionalVAE, GenerativeModel, LinearDynamicalSystem
 from keras_gen.networks import MLP, DenseGenerator
 from tests.wgan_gp import WGANGP
 
@@ -216,4 +216,10 @@ CASES = [
     ("project in 0 steps", lambda m: m["gan"].project(X, steps=0), "`steps` as a positive integer.*0"),
     ("project from 0 draws", lambda m: m["gan"].project(X, starts=0), "`starts` as a positive integer.*0"),
     ("project at rate 0", lambda m: m["gan"].project(X, learning_rate=0.0), "`learning_rate` as a positive.*0.0"),
+    # State space. More in test_state_space.py.
+    ("state_dim zero", lambda m: LinearDynamicalSystem((5, 2), 0), "`state_dim` as a positive integer.*0"),
+    ("one step", lambda m: LinearDynamicalSystem((1, 2), 3), r"T >= 2.*\(1, 2\)"),
+    ("an event that is no sequence", lambda m: LinearDynamicalSystem((4,), 3), r"\(T, channels\).*\(4,\)"),
+    ("matrices in part", lambda m: LinearDynamicalSystem((5, 2), 3, matrices={"A": np.eye(3)}), "A, C, Q, R.*'A'"),
+    ("forecast of no step", lambda m: LinearDynamicalSystem((3, 2), 2).forecast(X.reshape(4, 3, 2), 0), "`steps`.*0"),
 ]

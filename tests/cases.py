@@ -38,6 +38,7 @@ from keras_gen.models import (
     CycleGAN,
     DenoisingAutoencoder,
     InfoGAN,
+    LinearDynamicalSystem,
     NeuralSpline,
     NormalizingFlow,
     PairedGAN,
@@ -100,6 +101,11 @@ def signed(n):
 def narrow(n):
     """Four of them."""
     return signed(n)[0][:, 4:8], None
+
+
+def rows(n):
+    """The middle of the digits as sequences `(n, 8, 4)` of their rows."""
+    return 2.0 * images(n)[0][:, :, 2:6, 0] - 1.0, None
 
 
 def tokens(n):
@@ -256,6 +262,7 @@ CLOSED_FORM = {
     "probabilistic_pca": Case(
         lambda **kwargs: ProbabilisticPCA((16,), **{"latent_dim": LATENT_DIM, **kwargs}), signed, epochs=1
     ),
+    "linear_dynamical_system": Case(lambda **kwargs: LinearDynamicalSystem((8, 4), LATENT_DIM, **kwargs), rows),
 }
 
 

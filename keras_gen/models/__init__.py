@@ -21,6 +21,7 @@ from keras_gen.models.adversarial import (
 )
 from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
+from keras_gen.models.autoregressive.state_space import LinearDynamicalSystem
 from keras_gen.models.base import Batch, GenerativeModel
 from keras_gen.models.divergence import Divergence, DivergenceError
 from keras_gen.models.flows.flow import NormalizingFlow
@@ -50,6 +51,7 @@ __all__ = [
     "InfoGAN",
     "LAPGAN",
     "LSGAN",
+    "LinearDynamicalSystem",
     "MAF",
     "NICE",
     "NeuralSpline",

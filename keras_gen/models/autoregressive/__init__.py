@@ -1,0 +1,1 @@
+"""Autoregressive models: each value given those before it."""
