@@ -10,6 +10,7 @@ import numpy as np
 from keras_gen import backend
 from keras_gen.models import GAN, PCA, VAE, Autoencoder, ConditionalVAE, GenerativeModel, LinearDynamicalSystem
 from keras_gen.networks import MLP, DenseGenerator
+from tests import bad_inputs_of_flows
 from tests.wgan_gp import WGANGP
 
 X = (np.arange(24).reshape(6, 4) % 2).astype("float32")
@@ -33,6 +34,7 @@ def models():
         "autoencoder": Autoencoder((4,), reconstruction="cross_entropy"),
         "game": WGANGP((4,), units=4),
         "gan": gan(discriminator_steps=3),
+        **bad_inputs_of_flows.models(),
     }
     for model in built.values():
         model.compile("sgd")
@@ -216,6 +218,7 @@ CASES = [
     ("project in 0 steps", lambda m: m["gan"].project(X, steps=0), "`steps` as a positive integer.*0"),
     ("project from 0 draws", lambda m: m["gan"].project(X, starts=0), "`starts` as a positive integer.*0"),
     ("project at rate 0", lambda m: m["gan"].project(X, learning_rate=0.0), "`learning_rate` as a positive.*0.0"),
+    *bad_inputs_of_flows.CASES,
     # State space. More in test_state_space.py.
     ("state_dim zero", lambda m: LinearDynamicalSystem((5, 2), 0), "`state_dim` as a positive integer.*0"),
     ("one step", lambda m: LinearDynamicalSystem((1, 2), 3), r"T >= 2.*\(1, 2\)"),

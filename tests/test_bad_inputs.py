@@ -5,7 +5,7 @@ import re
 import keras
 import pytest
 
-from keras_gen.models import GAN, VAE, Autoencoder
+from keras_gen.models import GAN, VAE, Autoencoder, NormalizingFlow
 from tests import bad_inputs
 from tests.wgan_gp import WGANGP
 
@@ -23,7 +23,7 @@ def no_compute(models, monkeypatch):
     def compute(*args, **kwargs):
         raise AssertionError("compute began before the input was checked")
 
-    for family in (VAE, Autoencoder, WGANGP):
+    for family in (VAE, Autoencoder, NormalizingFlow, WGANGP):
         for name in ("objective", "generate", "log_density", "call"):
             monkeypatch.setattr(family, name, compute)
     monkeypatch.setattr(VAE, "log_weights", compute)

@@ -59,8 +59,7 @@ class FlowHead(DistributionHead):
     def build(self, input_shape):
         self.base_head.build(input_shape)
         condition = (None, *input_shape[1:]) if self.bijection.takes_condition else None
-        if not self.bijection.built:
-            self.bijection.build((None, *self.event_shape), condition)
+        self.bijection.ensure_built((None, *self.event_shape), condition)
         if self.bijection.latent_shape(self.event_shape) != self.event_shape:
             raise ValueError(
                 f"FlowHead expects a bijection that keeps the shape {self.event_shape} of events. Received: one that "

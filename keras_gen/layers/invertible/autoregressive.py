@@ -87,9 +87,9 @@ class MaskedAutoregressive(Bijection):
         self.seed = int(np.random.randint(2**31)) if seed is None and self.order == "random" else check_seed(seed)
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape)
         if len(x_shape) != 2 or not x_shape[-1]:
             raise ValueError(f"MaskedAutoregressive expects vectors (batch, D). Received: {tuple(x_shape)}. Flatten x.")
+        self._note_shapes(x_shape, condition_shape, "all")
         self.ranks = self._ranks(x_shape[-1])
         self.at_rank = np.argsort(self.ranks)
         size = len(self.ranks)

@@ -26,7 +26,7 @@ import keras
 from keras import ops
 
 from keras_gen.backend import check_dtype
-from keras_gen.layers.invertible.checks import check_batches, check_event
+from keras_gen.layers.invertible.checks import check_batches, check_event, check_known
 
 
 class Bijection(keras.layers.Layer):
@@ -136,11 +136,21 @@ class Bijection(keras.layers.Layer):
         """Create the weights for events of a shape, the batch included."""
         self._note_shapes(x_shape, condition_shape)
 
-    def _note_shapes(self, x_shape, condition_shape):
+    def ensure_built(self, x_shape, condition_shape=None):
+        """Build, unless it is built: then `ValueError` if it was for other events."""
+        if not self.built:
+            self.build(x_shape, condition_shape)
+        check_event(self, "forward", tuple(x_shape), self.event_shape)
+
+    def _note_shapes(self, x_shape, condition_shape, known="none"):
+        """Keep the shapes; `known` are the sizes that may not be None: "none", "last" (of the last axis) or "all"."""
         self.event_shape = tuple(x_shape[1:])
         self.given_shape = None if condition_shape is None else tuple(condition_shape[1:])
         if (self.given_shape is not None) != self.takes_condition:
             self._refuse_condition(condition_shape is not None)
+        check_known(self, self.event_shape, known)
+        if self.given_shape:
+            check_known(self, self.given_shape, known)
 
     def _refuse_condition(self, received):
         expected, got = ("no condition", "one") if received else ("a condition", "none")
@@ -162,6 +172,7 @@ class Bijection(keras.layers.Layer):
 
     def real_weight(self, shape, initializer, name, trainable=True):
         """A weight in `real_dtype`."""
+        check_known(self, tuple(shape), "all" if shape else "none")
         return self.add_weight(
             shape=shape, initializer=initializer, dtype=self.real_dtype, autocast=False, name=name, trainable=trainable
         )

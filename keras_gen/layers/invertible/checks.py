@@ -1,4 +1,4 @@
-"""Checks of the shapes that bijections are called with."""
+"""Checks of the shapes that bijections are built for and called with."""
 
 
 def check_event(bijection, direction, shape, event_shape):
@@ -9,6 +9,17 @@ def check_event(bijection, direction, shape, event_shape):
         raise ValueError(
             f"{type(bijection).__name__}.{direction} {bijection.name!r} expects events of shape ({expected}). "
             f"Received: {shape}."
+        )
+
+
+def check_known(bijection, shape, which):
+    """Raise for a size of `shape`, the batch not included, that is None where `which` is "all" or "last"."""
+    needed = {"none": (), "last": shape[-1:] or (None,), "all": shape or (None,)}[which]
+    if None in needed:
+        raise ValueError(
+            f"{type(bijection).__name__} {bijection.name!r} expects events and conditions of at least one axis, "
+            f"{'the last of a known size' if which == 'last' else 'all of known sizes'}. Received: {shape}. Give "
+            "`keras.Input` the sizes, or call `build((None, *event_shape))`."
         )
 
 

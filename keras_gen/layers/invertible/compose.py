@@ -46,8 +46,7 @@ class Chain(Bijection):
         self._note_shapes(x_shape, condition_shape)
         shape = x_shape
         for bijection in self.bijections:
-            if not bijection.built:
-                bijection.build(shape, condition_shape if bijection.takes_condition else None)
+            bijection.ensure_built(shape, condition_shape if bijection.takes_condition else None)
             shape = bijection.compute_output_shape(shape)
 
     def _forward(self, x, condition, training):
@@ -126,8 +125,7 @@ class Inverse(Bijection):
                 f"{type(self.bijection).__name__}, which makes {self.bijection.latent_shape(self.event_shape)} of "
                 f"{self.event_shape}."
             )
-        if not self.bijection.built:
-            self.bijection.build(x_shape, condition_shape)
+        self.bijection.ensure_built(x_shape, condition_shape)
 
     def _forward(self, x, condition, training):
         return self.bijection.inverse_and_log_det(x, condition, training)

@@ -120,9 +120,7 @@ class ContinuousFlow(Bijection):
         return self.solver == "dopri5" and self.steps is None
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape)
-        if not self.event_shape:
-            raise ValueError(f"{type(self).__name__} expects events of at least one axis. Received: {tuple(x_shape)}.")
+        self._note_shapes(x_shape, condition_shape, "all")
         own = (x_shape[-1], 1, self.real_dtype, self.real_dtype)
         self.velocity = Conditioner(self.network, self.activation, *own)
         self.velocity.build((*x_shape[:-1], x_shape[-1] + 1), condition_shape)

@@ -70,7 +70,7 @@ class Coupling(Bijection):
         self.flip = bool(flip)
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape)
+        self._note_shapes(x_shape, condition_shape, "last")
         mask = make_mask(self.mask, tuple(d or 1 for d in self.event_shape), self.flip)
         rows = mask.reshape(-1, mask.shape[-1])
         self._split = _Split(rows[0]) if (rows == rows[0]).all() else _Hide(mask)

@@ -43,12 +43,13 @@ class Invertible1x1Conv(Bijection):
 
     Args:
         parametrization: "plu" (default), which cannot become singular and costs O(n) for its log-determinant, or
-            "full", O(n^3), whose values are not finite where training makes W singular.
+            "full", O(n^3), whose values are not finite where training makes W singular: `refresh`, and so `sample` and
+            `log_prob` of a flow, then refuse.
         seed: of the random rotation with which W begins; default None: drawn now.
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
 
     Raises:
-        ValueError: an unknown parametrisation.
+        ValueError: an unknown parametrisation; from `refresh`, a matrix that has become singular.
 
     Example:
         >>> from keras import ops
@@ -68,7 +69,7 @@ class Invertible1x1Conv(Bijection):
         self.parametrization, self.seed = parametrization, check_seed(seed)
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape)
+        self._note_shapes(x_shape, condition_shape, "all")
         rotation = random_rotation(x_shape[-1], self.seed)
         self.linear = (_Plu if self.parametrization == "plu" else _Full)(self, rotation)
 
@@ -121,8 +122,17 @@ class _Full:
 
     def refresh(self):
         if not bool(ops.convert_to_numpy(self._fresh())):
+            _check_regular(ops.convert_to_numpy(self.kernel))
             self.kept.assign(ops.inv(ops.convert_to_tensor(self.kernel)))
             self.kept_of.assign(ops.copy(ops.convert_to_tensor(self.kernel)))  # JAX gives no buffer away twice
+
+
+def _check_regular(w):
+    if not np.isfinite(w).all() or np.linalg.matrix_rank(w) < len(w):
+        raise ValueError(
+            f"Expected a matrix that has an inverse. Received: an Invertible1x1Conv of {len(w)} channels that is "
+            "singular or not finite. Use parametrization='plu', or a smaller learning rate."
+        )
 
 
 class _Plu:
@@ -189,7 +199,7 @@ class OrthogonalLinear(Bijection):
         self.seed = check_seed(seed)
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape)
+        self._note_shapes(x_shape, condition_shape, "last")
         start = keras.initializers.Constant(random_rotation(x_shape[-1], self.seed))
         self.rotation = self.real_weight((x_shape[-1],) * 2, start, "rotation", trainable=False)
 

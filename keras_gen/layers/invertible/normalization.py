@@ -76,7 +76,7 @@ class ActNorm(_Channels):
     """
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape)
+        self._note_shapes(x_shape, condition_shape, "all")
         shape = (x_shape[-1],)
         self.mean = self.real_weight(shape, "zeros", "mean")
         self.log_scale = self.real_weight(shape, "zeros", "log_scale")
@@ -136,7 +136,7 @@ class FlowBatchNormalization(_Channels):
             raise ValueError(f"Expected `momentum` as a number in (0, 1). Received: momentum={momentum!r}.")
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape)
+        self._note_shapes(x_shape, condition_shape, "all")
         shape = (x_shape[-1],)
         self.shift = self.real_weight(shape, "zeros", "shift")
         self.log_scale = self.real_weight(shape, "zeros", "log_scale")

@@ -52,7 +52,7 @@ class Permutation(Bijection):
         self.seed = int(np.random.randint(2**31)) if seed is None and self.order == "random" else check_seed(seed)
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape)
+        self._note_shapes(x_shape, condition_shape, "last")
         n = x_shape[-1]
         self.permutation = self._indices(n)
         if len(self.permutation) != n:

@@ -57,7 +57,7 @@ class _Amortised(Bijection):
         self.takes_condition = conditioner is not None
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape)
+        self._note_shapes(x_shape, condition_shape, "all")
         if len(x_shape) != 2:
             raise ValueError(f"{type(self).__name__} expects vectors (batch, D), flat. Received: {tuple(x_shape)}.")
         size = self._size(x_shape[-1])

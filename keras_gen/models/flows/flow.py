@@ -57,7 +57,8 @@ class NormalizingFlow(Coding, GenerativeModel):
 
     Raises:
         ValueError: no bijections; a base that is no density of events of z's shape; a condition that neither f nor the
-            base takes, or the reverse; `levels` below 2; data out of the bijection's domain; at `fit`, NaN.
+            base takes, or the reverse; `levels` below 2; data out of the bijection's domain; at `fit`, NaN, and
+            elements of continuous x that do not vary, where a density has no upper bound.
 
     Example:
         >>> import keras, numpy as np
@@ -118,8 +119,7 @@ class NormalizingFlow(Coding, GenerativeModel):
         if self.bijection.takes_condition:
             self.condition_encoder.build((None, *self.condition_shape))
             given = (None, *self.condition_encoder.features_shape())
-        if not self.bijection.built:
-            self.bijection.build((None, *self.event_shape), given)
+        self.bijection.ensure_built((None, *self.event_shape), given)
 
     @property
     def latent_shape(self):
@@ -242,9 +242,11 @@ class NormalizingFlow(Coding, GenerativeModel):
             self.bijection.validate(x)
 
     @functools.wraps(GenerativeModel.fit)
-    def fit(self, *args, **kwargs):
+    def fit(self, x=None, *args, **kwargs):
+        if self.levels is None and inputs.is_array(x):
+            _check_variation(inputs.check_data(self, x))
         self._pending, self._begun = True, False
-        return super().fit(*args, **kwargs)
+        return super().fit(x, *args, **kwargs)
 
     def begin_epoch(self):
         """From the second epoch of a `fit` on, all is initialised: no step asks any more."""
@@ -275,6 +277,17 @@ class NormalizingFlow(Coding, GenerativeModel):
         base = None if self.base is None else serialize(self.base)
         own = {"bijection": serialize(self.bijection), "base": base, "levels": self.levels, "seed": self.seed}
         return {**super().get_config(), **own}
+
+
+def _check_variation(x):
+    """Raise for elements that are the same in all of several examples."""
+    constant = (x == x[:1]).reshape(len(x), -1).all(axis=0)
+    if len(x) > 1 and constant.any():
+        raise ValueError(
+            "Expected x that varies in each element: else its density has no upper bound. Received: "
+            f"{constant.sum()} of {constant.size} elements that are the same in all {len(x)} examples, the first at "
+            f"{constant.argmax()} of the flattened event. Leave them out, add noise, or give `levels` of grey levels."
+        )
 
 
 def _check_levels(levels):

@@ -21,6 +21,7 @@ import numpy as np
 
 from keras_gen import layers
 from keras_gen.distributions import Logistic
+from keras_gen.layers.shapes import as_shape
 from keras_gen.models import inputs
 from keras_gen.models.flows.flow import NormalizingFlow
 
@@ -114,8 +115,10 @@ class RealNVP(_Recipe):
         super().__init__(event_shape, {"steps": steps, "units": units, "normalization": normalization}, **kwargs)
 
     def bijections(self, size, map_options, options, steps, units, normalization):
-        make = lambda i: [layers.AffineCoupling(units, flip=bool(i % 2), **map_options)]  # noqa: E731
-        return _steps(steps, normalization, options, make)
+        def coupling(i):
+            return [layers.AffineCoupling(units, flip=bool(i % 2), **map_options)]
+
+        return _steps(steps, normalization, options, coupling)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -147,7 +150,10 @@ class MAF(_Recipe):
         super().__init__(event_shape, {"steps": steps, "units": units, "normalization": normalization}, **kwargs)
 
     def bijections(self, size, map_options, options, steps, units, normalization):
-        return _steps(steps, normalization, options, lambda i: [_autoregressive(units, "affine", i, map_options)])
+        def autoregressive(i):
+            return [_autoregressive(units, "affine", i, map_options)]
+
+        return _steps(steps, normalization, options, autoregressive)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -178,8 +184,10 @@ class IAF(_Recipe):
         super().__init__(event_shape, {"steps": steps, "units": units, "normalization": normalization}, **kwargs)
 
     def bijections(self, size, map_options, options, steps, units, normalization):
-        make = lambda i: [layers.Inverse(_autoregressive(units, "affine", i, map_options), **options)]  # noqa: E731
-        return _steps(steps, normalization, options, make)
+        def inverse(i):
+            return [layers.Inverse(_autoregressive(units, "affine", i, map_options), **options)]
+
+        return _steps(steps, normalization, options, inverse)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -218,13 +226,13 @@ class NeuralSpline(_Recipe):
     def bijections(self, size, map_options, options, steps, units, kind, bins, bound, normalization):
         transform = layers.SplineTransform(bins, bound)
 
-        def make(i):
+        def spline(i):
             linear = layers.Invertible1x1Conv("plu", seed=i, **options)
             if kind == "autoregressive":
                 return [linear, _autoregressive(units, transform, 0, map_options)]
             return [linear, layers.Coupling(units, transform, "alternating", flip=bool(i % 2), **map_options)]
 
-        return _steps(steps, normalization, options, make)
+        return _steps(steps, normalization, options, spline)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -239,7 +247,7 @@ class FFJORD(_Recipe):
         **kwargs: as of `NICE`; the base is N(0, I) by default.
 
     Raises:
-        ValueError: events that are no vectors; see `NormalizingFlow`.
+        ValueError: events that are no vectors; a `flow` that is no dict; see `NormalizingFlow`.
 
     Example:
         >>> from keras_gen.models import FFJORD
@@ -251,15 +259,22 @@ class FFJORD(_Recipe):
     """
 
     def __init__(self, event_shape, units=(64, 64, 64), normalization="act", flow=None, **kwargs):
+        if flow is not None and not isinstance(flow, dict):
+            raise ValueError(
+                "Expected `flow` as a dict of arguments of `layers.ContinuousFlow`, such as {'solver': 'rk4'}. "
+                f"Received: flow={flow!r}."
+            )
         super().__init__(event_shape, {"units": units, "normalization": normalization, "flow": flow}, **kwargs)
 
     def bijections(self, size, map_options, options, units, normalization, flow):
-        make = lambda i: [layers.ContinuousFlow(units, **map_options, **(flow or {}))]  # noqa: E731
-        return _steps(1, normalization, options, make)
+        def continuous(i):
+            return [layers.ContinuousFlow(units, **map_options, **(flow or {}))]
+
+        return _steps(1, normalization, options, continuous)
 
 
 def _vector(event_shape, name):
-    shape = tuple(event_shape) if isinstance(event_shape, (tuple, list)) else (event_shape,)
+    shape = as_shape(event_shape, "event_shape")
     if len(shape) != 1:
         raise ValueError(f"{name} expects vectors, event_shape=(D,). Received: event_shape={event_shape}. Flatten x.")
     return shape[0]
