@@ -122,6 +122,13 @@ class _Logits(Distribution):
         noise = random.gumbel(keys, (*self._sites(), self.classes))
         return self.logits + temperature * ops.cast(noise, self.dtype)
 
+    def _drawn(self, keys, temperature):
+        """The label of the largest perturbed logit, int32: of rows, whatever the sites, for which XLA has fast code."""
+        noise = ops.cast(random.gumbel(keys, (math.prod(self._sites()) * self.classes,)), self.dtype)
+        logits = ops.broadcast_to(self.logits, (ops.shape(keys)[0], *self._sites(), self.classes))
+        rows = [ops.reshape(x, (-1, self.classes)) for x in (logits, noise)]
+        return ops.reshape(random.first_largest(rows[0] + temperature * rows[1]), (-1, *self._sites()))
+
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class Categorical(_Logits):
@@ -163,7 +170,7 @@ class Categorical(_Logits):
         return ops.take_along_axis(log_p, x, axis=-1)[..., 0]
 
     def _generate(self, keys, temperature):
-        return ops.cast(ops.argmax(self._perturbed(keys, temperature), axis=-1), "int32")
+        return self._drawn(keys, temperature)
 
     def mean(self):
         """The expected label, a float: of use where labels are ordered, as grey levels are."""
@@ -172,7 +179,7 @@ class Categorical(_Logits):
 
     def mode(self):
         """The label of highest probability, int32."""
-        return self.fill(ops.cast(ops.argmax(self.logits, axis=-1), "int32"))
+        return self.fill(random.first_largest(self.logits))
 
     def _inside(self, x):
         return (x == np.round(x)) & (x >= 0) & (x < self.classes)
@@ -209,7 +216,7 @@ class OneHotCategorical(_Logits):
         return ops.sum(x * ops.maximum(self.log_probabilities(), FLOOR), axis=-1)
 
     def _generate(self, keys, temperature):
-        label = ops.argmax(self._perturbed(keys, temperature), axis=-1)
+        label = self._drawn(keys, temperature)
         return ops.one_hot(label, self.classes, dtype=self.dtype)
 
     def mean(self):
@@ -218,7 +225,7 @@ class OneHotCategorical(_Logits):
 
     def mode(self):
         """The one-hot vector of the class of highest probability."""
-        label = ops.argmax(self.logits, axis=-1)
+        label = random.first_largest(self.logits)
         return self.fill(ops.one_hot(label, self.classes, dtype=self.dtype))
 
     def _inside(self, x):

@@ -44,6 +44,7 @@ from keras_gen.layers.padding import ReflectionPadding2D
 from keras_gen.layers.priors import ConditionalNormalPrior, LearnedMixturePrior
 from keras_gen.layers.quantization import MuLawQuantizer, UniformQuantizer
 from keras_gen.layers.resampling import Blur, doubled, halved
+from keras_gen.layers.sequence_upsampling import SequenceUpsampling
 from keras_gen.layers.spectral import SpectralNormalization
 from keras_gen.layers.stochastic import Sampling
 from keras_gen.layers.style import AdaIN, ModulatedConv2D, NoiseInjection, PixelNormalization
@@ -106,6 +107,7 @@ __all__ = [
     "Radial",
     "ReflectionPadding2D",
     "Sampling",
+    "SequenceUpsampling",
     "Sigmoid",
     "Softplus",
     "SpectralNormalization",

@@ -21,6 +21,8 @@ from keras_gen.models.adversarial import (
 )
 from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
+from keras_gen.models.autoregressive.base import AutoregressiveModel
+from keras_gen.models.autoregressive.recipes import CausalCNN, CausalTransformer, CharRNN, WaveNet
 from keras_gen.models.autoregressive.state_space import LinearDynamicalSystem
 from keras_gen.models.base import Batch, GenerativeModel
 from keras_gen.models.divergence import Divergence, DivergenceError
@@ -34,8 +36,12 @@ from keras_gen.models.vae import VAE, ConditionalVAE
 __all__ = [
     "AdversarialAutoencoder",
     "Autoencoder",
+    "AutoregressiveModel",
     "Batch",
     "BiGAN",
+    "CausalCNN",
+    "CausalTransformer",
+    "CharRNN",
     "ConditionalGAN",
     "ConditionalVAE",
     "CycleGAN",
@@ -69,5 +75,6 @@ __all__ = [
     "VAEGAN",
     "WGAN",
     "WGANGP",
+    "WaveNet",
     "check_archive",
 ]

@@ -71,8 +71,11 @@ class Twins:
         """x in the dtype of the objective: integers for tokens, else float32 at least, whatever the policy."""
         return ops.cast(x, self.real_dtype if self.event_dtype == "float32" else self.event_dtype)
 
-    def _compiled(self, name, fn):
-        """`fn`, of tensors by name, compiled once under `name`; it reads the model's current variables."""
+    def _compiled(self, name, fn, loop=False):
+        """`fn`, of tensors by name, compiled once under `name`; it reads the model's current variables.
+
+        `loop` says that it is a loop of many short steps.
+        """
         if name not in self._compiled_functions:
             functions = {}
 
@@ -80,7 +83,7 @@ class Twins:
                 names = tuple(sorted(kwargs))
                 if names not in functions:
                     functions[names] = backend.compile(
-                        lambda *args: fn(**dict(zip(names, args, strict=True))), lambda: self.variables
+                        lambda *args: fn(**dict(zip(names, args, strict=True))), lambda: self.variables, loop
                     )
                 return functions[names](*(kwargs[n] for n in names))
 

@@ -9,11 +9,12 @@ half of the digits do for the same accuracy. [B_1 B_2 ...] -> L stands for the f
 triangle of a QR decomposition of the blocks' transpose. Let L_t be the factor of Cov(z_t given y_1 ... y_(t-1)), of
 which L_1 is that of P_0. The filter is
 
-    [ L_R  C L_t ]      [ E_t   0  ]
-    [  0    L_t  ]  ->  [ G_t  F_t ],          [A F_t  L_Q] -> L_(t+1),                                            (2)
+    [ C L_t  L_R ]      [ E_t   0  ]
+    [  L_t    0  ]  ->  [ G_t  F_t ],          [A F_t  L_Q] -> L_(t+1),                                            (2)
 
 in which E_t E_t^T is the covariance of the innovation e_t = y_t - d - C E[z_t given y_1 ... y_(t-1)], F_t F_t^T that of
-z_t given y_1 ... y_t, and K_t = G_t E_t^-1 is Kalman's gain. Nothing here depends on the data: it is computed once for
+z_t given y_1 ... y_t, and K_t = G_t E_t^-1 is Kalman's gain. L_t comes first, for it may be far larger than L_R: a QR
+decomposition is then accurate in the small rows too. Nothing here depends on the data: it is computed once for
 all sequences. Their means follow,
 
     f_t = p_t + K_t e_t,       p_(t+1) = A f_t,       p_1 = m_0,                                                   (3)
@@ -83,7 +84,7 @@ def filter_covariances(system, steps):
 
     def step(carry, _):
         predicted = carry[0]
-        both = triangle([system.L_R, ops.matmul(system.C, predicted)], [none, predicted])
+        both = triangle([ops.matmul(system.C, predicted), system.L_R], [predicted, none])
         following = triangle([ops.matmul(system.A, both[p:, p:]), system.L_Q])
         return [following, predicted, both[:p, :p], both[p:, :p], both[p:, p:]]
 

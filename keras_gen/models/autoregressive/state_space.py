@@ -14,12 +14,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen import backend, random
+from keras_gen import random
 from keras_gen.models import inputs
 from keras_gen.models.autoregressive import kalman
-from keras_gen.models.autoregressive.beginning import begin, window_length, windows
-from keras_gen.models.autoregressive.expectation import expectations, maximized
 from keras_gen.models.autoregressive.forecasting import Forecasting
+from keras_gen.models.autoregressive.learning import Learning
 from keras_gen.models.autoregressive.matrices import (
     COVARIANCES,
     NAMES,
@@ -34,7 +33,7 @@ from keras_gen.models.latent import Coding, refuse_condition
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
-class LinearDynamicalSystem(Forecasting, Coding, GenerativeModel):
+class LinearDynamicalSystem(Learning, Forecasting, Coding, GenerativeModel):
     """z_(t+1) = A z_t + w_t, y_t = C z_t + d + v_t: fitted by EM through `fit`, with an exact likelihood.
 
     The first epoch of the first `fit` gathers moments, from which the parameters begin; each later epoch is one step of
@@ -99,23 +98,10 @@ class LinearDynamicalSystem(Forecasting, Coding, GenerativeModel):
         self.initialized.assign(float(matrices is not None))
         self._make_sums()
 
-    def _make_sums(self):
-        (steps, p), q = self.event_shape, self.state_dim
-        size = window_length(steps, p, q) * p
-        self.sums = [self._state((k, k), f"sum_{i}") for i, k in enumerate((2 * q, p + q + 1, q + 1))]
-        self.examples = self._state((), "examples")
-        self.window_count = self._state((), "window_count")
-        self.window_mean = self._state((size,), "window_mean")
-        self.window_scatter = self._state((size, size), "window_scatter")
-
     def _state(self, shape, name):
         return self.add_weight(
             shape=shape, initializer="zeros", dtype=self.real_dtype, trainable=False, autocast=False, name=name
         )
-
-    @property
-    def players(self):
-        return {}
 
     @property
     def matrices(self):
@@ -176,58 +162,6 @@ class LinearDynamicalSystem(Forecasting, Coding, GenerativeModel):
     def _emitted(self, z, keys, temperature):
         noise = random.normal(keys, (z.shape[1], self.event_shape[1]), self.real_dtype)
         return self.decoded(z) + temperature * ops.matmul(noise, transpose(self._current().L_R))
-
-    # Fitting.
-
-    def begin_epoch(self):
-        """No sums yet: an epoch that was interrupted leaves none to the next."""
-        for variable in (*self.sums, self.examples, self.window_count, self.window_mean, self.window_scatter):
-            variable.assign(ops.zeros(variable.shape, variable.dtype))
-
-    def update(self, batch):
-        """Add what the batch tells to the sums of the epoch; before there are parameters, to its moments."""
-        weight = ops.ones_like(batch.x[:, 0, 0]) if batch.sample_weight is None else batch.sample_weight
-        weight = ops.cast(weight, self.real_dtype)
-        log_prob, sums = expectations(self._current(), batch.x, weight)
-        for variable, value in zip(self.sums, sums, strict=True):
-            variable.assign(variable + value)
-        self.examples.assign(self.examples + ops.sum(ops.cast(weight > 0, self.real_dtype)))
-        backend.when(self.initialized < 0.5, lambda: self._gather(batch.x, weight), ops.zeros((), self.real_dtype))
-        return {"loss": -weight * log_prob, "nll": -log_prob}
-
-    def _gather(self, x, weight):
-        """Merge the moments of the batch's windows into those of the epoch (Chan et al. 1983, eq. 2.1)."""
-        rows = windows(x, self.window_mean.shape[0] // self.event_shape[1])
-        count = ops.sum(weight) * rows.shape[1]
-        mean = ops.divide_no_nan(ops.sum(weight[:, None, None] * rows, axis=(0, 1)), count)
-        centred = ops.reshape(rows - mean, (-1, rows.shape[-1]))
-        weighted = ops.reshape((rows - mean) * weight[:, None, None], (-1, rows.shape[-1]))
-        total, delta = self.window_count + count, mean - self.window_mean
-        part = ops.divide_no_nan(count, total)
-        between = delta[:, None] * delta[None, :] * (self.window_count * part)
-        self.window_scatter.assign(self.window_scatter + ops.matmul(transpose(weighted), centred) + between)
-        self.window_mean.assign(self.window_mean + delta * part)
-        self.window_count.assign(total)
-        return ops.ones((), self.real_dtype)
-
-    def end_epoch(self):
-        """Parameters from the sums of the epoch, which then start anew."""
-        numbers = lambda v: ops.convert_to_numpy(v.value).astype("float64")  # noqa: E731
-        if numbers(self.examples) < 2:
-            raise ValueError(
-                "Expected at least 2 sequences of positive weight in an epoch. "
-                f"Received: {numbers(self.examples):g}. Cut a long sequence into several."
-            )
-        (steps, p), diagonal = self.event_shape, self.noise == "diagonal"
-        if numbers(self.initialized):
-            sums = [numbers(v) for v in self.sums]
-            self._set(maximized(self.matrices, sums, steps, diagonal, self.minimum_variance))
-        else:
-            count = numbers(self.window_count)
-            moments = numbers(self.window_mean), numbers(self.window_scatter) / count, count
-            self._set(begin(*moments, p, self.state_dim, diagonal, self.minimum_variance))
-            self.initialized.assign(1.0)
-        self.begin_epoch()
 
     def get_config(self):
         own = {"state_dim": self.state_dim, "noise": self.noise, "matrices": self.given}
