@@ -14,8 +14,8 @@ which L_1 is that of P_0. The filter is
 
 in which E_t E_t^T is the covariance of the innovation e_t = y_t - d - C E[z_t given y_1 ... y_(t-1)], F_t F_t^T that of
 z_t given y_1 ... y_t, and K_t = G_t E_t^-1 is Kalman's gain. L_t comes first, for it may be far larger than L_R: a QR
-decomposition is then accurate in the small rows too. Nothing here depends on the data: it is computed once for
-all sequences. Their means follow,
+decomposition is then accurate in the small rows too. Nothing here depends on the data: it is computed once for all
+sequences. Their means follow,
 
     f_t = p_t + K_t e_t,       p_(t+1) = A f_t,       p_1 = m_0,                                                   (3)
     log p(y) = -1/2 sum_t ( |E_t^-1 e_t|^2 + 2 log det E_t + p log 2 pi ).                                         (4)
@@ -27,8 +27,7 @@ Backwards in time, with the smoother's gain J_t = B_t L_(t+1)^-1,
     s_t = f_t + J_t (s_(t+1) - p_(t+1)),       [J_t S_(t+1)  D_t] -> S_t,                                          (6)
 
 where f_t + J_t (z_(t+1) - p_(t+1)) and D_t are the mean and the factor of z_t given z_(t+1) and y_1 ... y_t, and
-s_t and S_t those of z_t given all of y; and Cov(z_(t+1), z_t given y) = S_(t+1) S_(t+1)^T
-J_t^T.
+s_t and S_t those of z_t given all of y; and Cov(z_(t+1), z_t given y) = S_(t+1) S_(t+1)^T J_t^T.
 
 Reference:
     T. Kailath, A. Sayed, B. Hassibi, "Linear estimation" (2000), section 12.3 (arrays of square roots); H. Rauch,
