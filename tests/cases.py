@@ -32,7 +32,11 @@ from keras_gen.models import (
     WGANGP,
     AdversarialAutoencoder,
     Autoencoder,
+    AutoregressiveModel,
     BiGAN,
+    CausalCNN,
+    CausalTransformer,
+    CharRNN,
     ConditionalGAN,
     ConditionalVAE,
     CycleGAN,
@@ -48,10 +52,12 @@ from keras_gen.models import (
     RealNVP,
     StyleGAN,
     SuperResolution,
+    WaveNet,
 )
 from keras_gen.networks import (
     EDSR,
     MLP,
+    CausalConvolutions,
     ConvDecoder,
     ConvEncoder,
     DCGANDiscriminator,
@@ -427,6 +433,48 @@ FLOWS = {
     "flow_posterior_and_prior": Case(_flow_vae, grey),
 }
 
+
+
+def words(n):
+    """Columns of the digits as sequences of six tokens 0, 1, 2, 3, the last of which may end one."""
+    return np.minimum(images(n)[0][:, 1:7, 4, 0] * 4, 3).astype("int32"), None
+
+
+def words_of_classes(n):
+    """The same, and the digits they are of."""
+    return words(n)[0], images(n)[1]
+
+
+def wide_rows(n):
+    """Rows of the digits as sequences `(n, 8, 1)`, and one number a time in steps of two, `(n, 4, 1)`."""
+    x = 2.0 * images(n)[0][:, 3, :] - 1.0
+    return x, x[:, ::2] ** 2
+
+
+def _sequence(model, event_shape, **fixed):
+    return lambda **kwargs: model(event_shape, **{**fixed, **kwargs})
+
+
+SEQUENCES = {
+    "autoregressive_model": Case(
+        lambda **kwargs: AutoregressiveModel((8, 4), CausalConvolutions(6, (1, 2)), embedding_size=5, **kwargs), rows
+    ),
+    "causal_cnn": Case(
+        lambda **kwargs: CausalCNN(
+            (8, 4), **{"filters": 6, "dilations": (1, 2), "quantizer": layers.UniformQuantizer(9), **kwargs}
+        ),
+        rows,
+    ),
+    "wavenet": Case(
+        _sequence(WaveNet, (8, 1), channels=6, skip_channels=6, dilations=(1, 2), condition_shape=(4, 1)), wide_rows
+    ),
+    "char_rnn": Case(_sequence(CharRNN, (6,), vocabulary_size=4, units=(8, 8), embedding_size=4, dropout=0.1), words),
+    "causal_transformer": Case(
+        _sequence(CausalTransformer, (6,), vocabulary_size=4, width=8, depth=1, heads=2, num_classes=10, stop_token=3),
+        words_of_classes,
+    ),
+}
+
 OF_IMAGES = {"super_resolution": Case(_super_resolution, with_small)}
 
-MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM, **FLOWS, **OF_IMAGES}
+MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM, **FLOWS, **SEQUENCES, **OF_IMAGES}

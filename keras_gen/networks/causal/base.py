@@ -4,6 +4,8 @@ A condition c enters by one linear map without bias, u = V c, cut into what is a
 condition u is the same at all times and computed once a sequence; of a local one, given for each time, u_t = V c_t.
 """
 
+import numbers
+
 import keras
 from keras import ops
 
@@ -90,3 +92,10 @@ class CausalNetwork(layers.CausalLayer):
 
     def compute_output_spec(self, x, condition=None, training=False):
         return keras.KerasTensor(self.compute_output_shape(x.shape), self.compute_dtype)
+
+
+def check_rate(dropout):
+    """`dropout` as a float in [0, 1), or ValueError."""
+    if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
+        raise ValueError(f"Expected `dropout` as a float in [0, 1). Received: {dropout!r}.")
+    return float(dropout)

@@ -29,6 +29,8 @@ class _Dilated(CausalNetwork):
     def __init__(self, dilations, kernel_size, **kwargs):
         super().__init__(**kwargs)
         self.dilations, self.kernel_size = as_shape(dilations, "dilations"), positive_int(kernel_size, "kernel_size")
+        if not self.dilations:
+            raise ValueError("Expected `dilations` as at least one positive integer, one a layer. Received: ().")
 
     @property
     def receptive_field(self):

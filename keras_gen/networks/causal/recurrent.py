@@ -15,7 +15,7 @@ from keras import ops
 
 from keras_gen import layers
 from keras_gen.layers.shapes import as_shape
-from keras_gen.networks.causal.base import CausalNetwork
+from keras_gen.networks.causal.base import CausalNetwork, check_rate
 
 CELLS = {"lstm": (keras.layers.LSTM, 2), "gru": (keras.layers.GRU, 1)}
 
@@ -31,7 +31,7 @@ class Recurrent(CausalNetwork):
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
 
     Raises:
-        ValueError: sizes that are no positive ints, an unknown cell.
+        ValueError: sizes that are no positive ints, an unknown cell, a rate that is none.
 
     Example:
         >>> from keras import ops
@@ -47,7 +47,7 @@ class Recurrent(CausalNetwork):
         super().__init__(**kwargs)
         if cell not in CELLS:
             raise ValueError(f"Expected `cell` as one of {list(CELLS)}. Received: cell={cell!r}.")
-        self.units, self.cell, self.dropout = as_shape(units, "units"), cell, float(dropout)
+        self.units, self.cell, self.dropout = as_shape(units, "units"), cell, check_rate(dropout)
 
     def build_parts(self, input_shape):
         make, self.states = CELLS[self.cell]

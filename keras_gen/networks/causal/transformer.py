@@ -13,7 +13,6 @@ Reference:
 """
 
 import math
-import numbers
 
 import keras
 import numpy as np
@@ -21,7 +20,7 @@ from keras import ops
 
 from keras_gen import layers
 from keras_gen.layers.shapes import positive_int
-from keras_gen.networks.causal.base import CausalNetwork
+from keras_gen.networks.causal.base import CausalNetwork, check_rate
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -55,7 +54,7 @@ class Transformer(CausalNetwork):
     def __init__(self, width=128, depth=4, heads=4, positions="rotary", max_length=None, dropout=0.0, **kwargs):
         super().__init__(**kwargs)
         self.width, self.depth = positive_int(width, "width"), positive_int(depth, "depth")
-        self.heads, self.positions, self.dropout = positive_int(heads, "heads"), positions, _rate(dropout)
+        self.heads, self.positions, self.dropout = positive_int(heads, "heads"), positions, check_rate(dropout)
         if positions not in ("rotary", "learned") or (positions == "learned") != (max_length is not None):
             raise ValueError(
                 'Expected `positions` as "rotary", or as "learned" with a `max_length`. '
@@ -153,9 +152,3 @@ class _Block(layers.CausalLayer):
         y, cache = self.attention.step(self.norms[0](h), cache, t)
         a = h + y
         return a + self._mapped(a), cache
-
-
-def _rate(dropout):
-    if not isinstance(dropout, numbers.Real) or not 0 <= dropout < 1:
-        raise ValueError(f"Expected `dropout` as a float in [0, 1). Received: {dropout!r}.")
-    return float(dropout)
