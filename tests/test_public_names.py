@@ -17,7 +17,8 @@ ROOMS = [
     "backend", "random", "integrate", "distributions", "layers", "networks", "losses", "diffusion", "mcmc",
     "models", "callbacks", "metrics", "metrics.extractors", "datasets", "datasets.digits", "datasets.mnist",
     "datasets.fashion_mnist", "datasets.binarized_mnist", "datasets.toys", "datasets.usps",
-    "datasets.photographs", "plots", "interop.tfp",
+    "datasets.photographs", "datasets.shakespeare", "datasets.molecules", "datasets.spoken_digits", "plots",
+    "interop.tfp",
 ]  # fmt: skip
 
 
