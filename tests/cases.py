@@ -42,6 +42,7 @@ from keras_gen.models import (
     CycleGAN,
     DenoisingAutoencoder,
     InfoGAN,
+    LinearAR,
     LinearDynamicalSystem,
     NeuralSpline,
     NormalizingFlow,
@@ -268,6 +269,7 @@ CLOSED_FORM = {
     "probabilistic_pca": Case(
         lambda **kwargs: ProbabilisticPCA((16,), **{"latent_dim": LATENT_DIM, **kwargs}), signed, epochs=1
     ),
+    "linear_ar": Case(lambda **kwargs: LinearAR((8, 4), 2, **kwargs), rows, epochs=1),
     "linear_dynamical_system": Case(lambda **kwargs: LinearDynamicalSystem((8, 4), LATENT_DIM, **kwargs), rows),
 }
 

@@ -1,4 +1,4 @@
-"""Laws of autoregressive models of sequences: the cached sampler is the naive one, and probabilities are those of (1)."""
+"""Laws of models of sequences: the cached sampler is the naive one, and probabilities are those of the chain rule."""
 
 import itertools
 

@@ -22,6 +22,7 @@ from keras_gen.models.adversarial import (
 from keras_gen.models.archive import check_archive
 from keras_gen.models.autoencoder import Autoencoder, DenoisingAutoencoder
 from keras_gen.models.autoregressive.base import AutoregressiveModel
+from keras_gen.models.autoregressive.linear import LinearAR
 from keras_gen.models.autoregressive.recipes import CausalCNN, CausalTransformer, CharRNN, WaveNet
 from keras_gen.models.autoregressive.state_space import LinearDynamicalSystem
 from keras_gen.models.base import Batch, GenerativeModel
@@ -57,6 +58,7 @@ __all__ = [
     "InfoGAN",
     "LAPGAN",
     "LSGAN",
+    "LinearAR",
     "LinearDynamicalSystem",
     "MAF",
     "NICE",

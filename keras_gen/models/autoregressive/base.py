@@ -91,8 +91,7 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         self.length, self.element_shape = self.event_shape[0], self.event_shape[1:]
         self.stop_token = self._check_stop(stop_token)
         self.embedding_size, self.upsampling = inputs.check_count(embedding_size, "embedding_size"), upsampling
-        options = {"dtype": self.dtype_policy}
-        self.embedding = ElementEmbedding(self.embedding_size, self.element_shape, self.classes, **options)
+        self.embedding = self._make_embedding()
         self.head = self._head(head)
         self.condition_encoder = self.condition_upsampling = None
         features = self._build_condition()
@@ -133,6 +132,9 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
             )
         return int(token)
 
+    def _make_embedding(self):
+        return ElementEmbedding(self.embedding_size, self.element_shape, self.classes, dtype=self.dtype_policy)
+
     def _head(self, head):
         own = {"dtype": self.dtype_policy}
         if self.classes is not None:
@@ -169,7 +171,7 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         return layers.SequenceUpsampling(factor, self.upsampling == "learned", dtype=self.dtype_policy)
 
     def _build_network(self, features):
-        shape = (None, self.length, self.embedding_size)
+        shape = self.embedding.compute_output_shape((None, *self.event_shape))
         if not self.network.built:
             self.network.build(*((shape,) if features is None else (shape, features)))
         if not self.head.built:

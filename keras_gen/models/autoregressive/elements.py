@@ -51,3 +51,6 @@ class ElementEmbedding(keras.layers.Layer):
         """The input of step t, `(batch, size)`: e of the element before, or e_0 in step 0, where x is not looked at."""
         e = self(x)
         return ops.where(ops.equal(t, 0), ops.cast(self.start, e.dtype), e)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[: len(input_shape) - len(self.element_shape)], self.size)
