@@ -38,7 +38,7 @@ class Vocabulary:
         >>> from keras_gen.datasets import Vocabulary
         >>> vocabulary = Vocabulary.of(["to be", "or not"], special=("<end>",))
         >>> len(vocabulary), vocabulary.tokens[:3], vocabulary.encode("not to").tolist()
-        (9, ('<end>', ' ', 'b'), [4, 5, 7, 1, 7, 5])
+        (8, ('<end>', ' ', 'b'), [4, 5, 7, 1, 7, 5])
         >>> vocabulary.encode_lines(["to", "be"], length=4).tolist()
         [[7, 5, 0, 0], [2, 3, 0, 0]]
         >>> vocabulary.decode([[7, 5, 0, 0], [2, 3, 0, 7]], end="<end>")
