@@ -14,6 +14,7 @@ contract that each backend fulfils in a file of its own:
 | `apply_gradients(optimizer, gradients, good)` | one step of the optimizer on its variables; none if `good` is false |
 | `append(record, values)` | scalars at the end of a vector that is a variable; the oldest ones fall out |
 | `entry(x, index, axis)` | one entry of x along an axis, at an index that a loop may count |
+| `entries(x, indices)` | entries of x along its first axis |
 | `put(x, index, row, axis)` | x with one entry along an axis replaced; x is used up: on torch it is written in place |
 | `when(condition, fn, otherwise)` | `fn()`, with what it writes, where a scalar is true; else `otherwise` |
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
@@ -53,6 +54,7 @@ if keras.config.backend() == "tensorflow":
         append,
         apply_gradients,
         compile,
+        entries,
         entry,
         first_call,
         grad,
@@ -70,6 +72,7 @@ elif keras.config.backend() == "jax":
         append,
         apply_gradients,
         compile,
+        entries,
         entry,
         first_call,
         grad,
@@ -87,6 +90,7 @@ elif keras.config.backend() == "torch":
         append,
         apply_gradients,
         compile,
+        entries,
         entry,
         first_call,
         grad,
@@ -122,6 +126,7 @@ __all__ = [
     "export_options",
     "compile",
     "divided",
+    "entries",
     "entry",
     "first_call",
     "grad",

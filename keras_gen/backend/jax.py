@@ -159,6 +159,11 @@ def append(record, values):
     record.assign(jax.numpy.concatenate([record.value[len(values) :], newest]))
 
 
+def entries(x, indices):
+    """The entries of x at `indices` along its first axis."""
+    return jax.numpy.take(x, indices, axis=0, mode="clip")
+
+
 def entry(x, index, axis=0):
     """The entry `index` of x along `axis`, which falls away."""
     return jax.lax.dynamic_index_in_dim(x, index, axis, keepdims=False)

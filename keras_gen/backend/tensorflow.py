@@ -146,6 +146,11 @@ def append(record, values):
     record.assign(tf.concat([record.value[len(values) :], tf.stack(newest)], axis=0))
 
 
+def entries(x, indices):
+    """The entries of x at `indices` along its first axis."""
+    return tf.gather(x, indices)
+
+
 def entry(x, index, axis=0):
     """The entry `index` of x along `axis`, which falls away."""
     starts, sizes = [0] * len(x.shape), [-1] * len(x.shape)

@@ -181,6 +181,11 @@ def transposed_convolution(x, kernel, bias, strides, padding):
     return y.movedim(1, -1)
 
 
+def entries(x, indices):
+    """The entries of x at `indices` along its first axis."""
+    return torch.index_select(x, 0, indices)
+
+
 def entry(x, index, axis=0):
     """The entry `index` of x along `axis`, which falls away: a copy, since x may be written in place."""
     return x.select(axis, int(index)).clone()

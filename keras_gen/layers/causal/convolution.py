@@ -9,10 +9,7 @@ steps before: the receptive field of one layer is 1 + (K - 1) d, that of a stack
 
     1 + sum_l (K_l - 1) d_l.                                                                                    (2)
 
-A step needs the K - 1 inputs at multiples of d in the past. They are in a queue of the last (K - 1) d inputs, written
-round and round: x_t is put at t mod (K - 1) d. What the next step will read is read at once, after that writing, and
-handed on, so that the queue is never read before it is written within one step: a compiler then writes in place. (The
-other way round XLA copies each queue in each step, and a step's cost grows with the receptive field.)
+A step needs the K - 1 inputs at multiples of d in the past: they are kept in a queue, see `queues`.
 
 In parallel, the taps are put side by side and multiplied by one matrix: the same sums as in a step.
 
@@ -23,8 +20,8 @@ Reference:
 import keras
 from keras import ops
 
-from keras_gen import backend
 from keras_gen.layers.causal.base import CausalLayer
+from keras_gen.layers.causal.queues import Queues
 from keras_gen.layers.shapes import positive_int
 
 
@@ -75,18 +72,14 @@ class CausalConv1D(CausalLayer):
         self.groups = positive_int(groups, "groups")
         self.activation, self.use_bias = keras.activations.get(activation), bool(use_bias)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.queue = Queues([self.dilation_rate], self.kernel_size)
         if self.filters % self.groups:
             raise ValueError(f"Expected `groups` that divide filters={filters}. Received: groups={groups}.")
 
     @property
     def receptive_field(self):
         """1 + (K - 1) d."""
-        return 1 + self.queue_length
-
-    @property
-    def queue_length(self):
-        """(K - 1) d, the inputs of the past that are kept."""
-        return (self.kernel_size - 1) * self.dilation_rate
+        return 1 + (self.kernel_size - 1) * self.dilation_rate
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -100,7 +93,7 @@ class CausalConv1D(CausalLayer):
             self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
         self.channels = channels
 
-    def _of_taps(self, taps):
+    def of_taps(self, taps):
         """y of the inputs at the K taps, a list of tensors `(..., channels)`, the oldest first."""
         kernel = ops.cast(self.kernel, self.compute_dtype)
         if self.groups == 1:
@@ -121,24 +114,17 @@ class CausalConv1D(CausalLayer):
 
     def call(self, x, condition=None, training=False):
         length = ops.shape(x)[1]
-        padded = ops.pad(x, [[0, 0], [self.queue_length, 0], [0, 0]]) if self.queue_length else x
+        padded = ops.pad(x, [[0, 0], [self.receptive_field - 1, 0], [0, 0]])
         starts = [k * self.dilation_rate for k in range(self.kernel_size)]
-        return self._of_taps([padded[:, start : start + length] for start in starts])
+        return self.of_taps([padded[:, start : start + length] for start in starts])
 
     def init_cache(self, batch_size, length, condition=None):
-        """The queue `(queue_length, batch, channels)` and the K - 1 inputs of it that the next step reads."""
-        past = [self.empty(batch_size, self.channels) for _ in range(self.kernel_size - 1)]
-        return {"queue": self.empty(max(1, self.queue_length), batch_size, self.channels), "past": past}
+        """Its queue."""
+        return self.queue.empty(batch_size, self.channels, self.compute_dtype)
 
     def step(self, x, cache, t):
         x = ops.cast(x, self.compute_dtype)
-        y = self._of_taps([*cache["past"], x])
-        if not self.queue_length:
-            return y, cache
-        queue = backend.put(cache["queue"], t % self.queue_length, x)
-        oldest = t + 1  # modulo the length of the queue, its place is the one that is written next
-        starts = [(oldest + k * self.dilation_rate) % self.queue_length for k in range(self.kernel_size - 1)]
-        return y, {"queue": queue, "past": [backend.entry(queue, start) for start in starts]}
+        return self.of_taps([*self.queue.past(cache, 0), x]), self.queue.put(cache, [x], t)
 
     def compute_output_shape(self, input_shape, condition_shape=None):
         return (*input_shape[:-1], self.filters)

@@ -71,6 +71,10 @@ class GatedResidualBlock(CausalLayer):
         self.convolution.build(input_shape)
         self.out.build(input_shape)
 
+    def of_taps(self, taps, condition=None):
+        """residual and skip of the inputs at the K taps of the convolution, the oldest first, x_t the last."""
+        return self._gated(taps[-1], self.convolution.of_taps(taps), condition)
+
     def _gated(self, x, gates, condition):
         """Equation (1), of the outputs of the convolution."""
         gates = gates if condition is None else gates + ops.cast(condition, gates.dtype)

@@ -19,6 +19,7 @@ import keras
 from keras import ops
 
 from keras_gen import layers
+from keras_gen.layers.causal.queues import Queues
 from keras_gen.layers.shapes import as_shape, positive_int
 from keras_gen.networks.causal.base import CausalNetwork
 
@@ -36,9 +37,6 @@ class _Dilated(CausalNetwork):
     def receptive_field(self):
         """1 + (K - 1) sum_l d_l."""
         return 1 + (self.kernel_size - 1) * sum(self.dilations)
-
-    def _caches(self, batch_size, length):
-        return [part.init_cache(batch_size, length) for part in self.parts]
 
     def get_config(self):
         return {**super().get_config(), "dilations": self.dilations, "kernel_size": self.kernel_size}
@@ -72,6 +70,7 @@ class CausalConvolutions(_Dilated):
     def __init__(self, filters=32, dilations=(1, 2, 4, 8), kernel_size=2, activation="relu", **kwargs):
         super().__init__(dilations, kernel_size, **kwargs)
         self.filters, self.activation = positive_int(filters, "filters"), keras.activations.get(activation)
+        self.later = Queues(self.dilations[1:], self.kernel_size)
 
     def build_parts(self, input_shape):
         options = {"dtype": self.dtype_policy}
@@ -98,13 +97,18 @@ class CausalConvolutions(_Dilated):
             x = self._activated(i, part(x), added)
         return x
 
+    def _caches(self, batch_size, length):
+        """The queue of the first layer, whose channels are the input's, and those of the others in one."""
+        rest = self.later.empty(batch_size, self.filters, self.compute_dtype) if self.dilations[1:] else {}
+        return {"first": self.parts[0].init_cache(batch_size, length), "later": rest}
+
     def _step(self, x, caches, t, added):
-        new = []
-        for i, (part, cache) in enumerate(zip(self.parts, caches, strict=True)):
-            h, cache = part.step(x, cache, t)
-            x = self._activated(i, h, added)
-            new.append(cache)
-        return x, new
+        h, first = self.parts[0].step(x, caches["first"], t)
+        h, seen = self._activated(0, h, added), []
+        for i, part in enumerate(self.parts[1:]):
+            seen.append(h)
+            h = self._activated(i + 1, part.of_taps([*self.later.past(caches["later"], i), h]), added)
+        return h, {"first": first, "later": self.later.put(caches["later"], seen, t) if seen else {}}
 
     def get_config(self):
         activation = keras.activations.serialize(self.activation)
@@ -142,6 +146,7 @@ class GatedConvolutions(_Dilated):
         super().__init__(dilations, kernel_size, **kwargs)
         self.channels = positive_int(channels, "channels")
         self.skip_channels = positive_int(skip_channels, "skip_channels")
+        self.queues = Queues(self.dilations, self.kernel_size)
 
     def build_parts(self, input_shape):
         options = {"dtype": self.dtype_policy}
@@ -175,13 +180,16 @@ class GatedConvolutions(_Dilated):
             total = total + skip
         return self.of_skips(ops.relu(total))
 
-    def _step(self, x, caches, t, added):
-        h, total, new = self.to_channels(x), 0.0, []
-        for i, (part, cache) in enumerate(zip(self.parts, caches, strict=True)):
-            (h, skip), cache = part.step(h, cache, t, self._of_block(i, added))
+    def _caches(self, batch_size, length):
+        return self.queues.empty(batch_size, self.channels, self.compute_dtype)
+
+    def _step(self, x, cache, t, added):
+        h, total, seen = self.to_channels(x), 0.0, []
+        for i, part in enumerate(self.parts):
+            seen.append(h)
+            h, skip = part.of_taps([*self.queues.past(cache, i), h], self._of_block(i, added))
             total = total + skip
-            new.append(cache)
-        return self.of_skips(ops.relu(total)), new
+        return self.of_skips(ops.relu(total)), self.queues.put(cache, seen, t)
 
     def get_config(self):
         return {**super().get_config(), "channels": self.channels, "skip_channels": self.skip_channels}
