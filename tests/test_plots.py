@@ -29,6 +29,7 @@ KINDS = {
     "strip": lambda p: plots.interpolation_strip(TONES, p, row_labels=["a"], title="t"),
     "scatter": lambda p: plots.latent_scatter({"a": Z, "b": 2 * Z}, LABELS, p, class_names="xyw", title="t"),
     "plane": lambda p: plots.decoded_plane(lambda z: z[:, :1, None] * np.ones((4, 4)), p, n=4, title="t"),
+    "spectrogram": lambda p: plots.spectrogram([np.sin(np.arange(400.0))] * 2, 8000, p, labels="ab", title="t"),
     "history": lambda p: plots.history({"loss": [2.0, 1.0], "val_loss": [2.5, 1.5]}, p, title="t"),
 }
 
@@ -155,3 +156,55 @@ def test_plot_errors(call, message):
     """Wrong input is refused with what was expected and received."""
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_tone_is_one_bright_line_at_its_frequency():
+    """Amplitude 1 has 0 dB in the bin of its frequency, a tenth has -20 dB, and far bins are silent; int16 is sound."""
+    tone = np.sin(2 * np.pi * 1000 * np.arange(8000) / 8000)
+    figure = plots.spectrogram([tone, 0.1 * tone, np.round(16384 * tone).astype("int16")], 8000)
+    waves, spectra = figure.axes[:6:2], figure.axes[1:6:2]
+    for axes, level in zip(spectra, (0, -20, -6.02), strict=True):
+        image = axes.images[0]
+        s, (left, right, low, high) = np.asarray(image.get_array()), image.get_extent()
+        assert s.shape == (129, 126) and s[:, 63].argmax() == 32
+        assert abs(s[32, 63] - level) < 0.01 and s[60:, 63].max() < -90
+        assert abs(low + (32.5 / 129) * (high - low) - 1.0) < 1e-9  # the middle of bin 32, in kHz
+        assert abs(left + (63.5 / 126) * (right - left) - 63 * 64 / 8000) < 1e-9  # of frame 63, in seconds
+        assert image.get_clim() == (-80, 0)
+    np.testing.assert_allclose(waves[2].lines[0].get_ydata(), 0.5 * tone, atol=1e-4)
+
+
+def test_a_click_is_one_bright_column_at_its_time():
+    """Recordings of several lengths share the time axis of the longest."""
+    click = np.zeros(4000)
+    click[1600] = 1.0
+    figure = plots.spectrogram([click, click[:2000]], 8000, window=64, hop=32)
+    s = np.asarray(figure.axes[1].images[0].get_array())
+    assert s.mean(0).argmax() == 50 and figure.axes[0].get_xlim() == figure.axes[3].get_xlim() == (0, 0.5)
+
+
+@pytest.mark.parametrize(
+    "waves, options, match",
+    [
+        ([], {}, "Received: none"),
+        ([np.zeros(0)], {}, r"shape \(0,\)"),
+        (np.zeros((2, 3, 4)), {}, r"shape \(3, 4\)"),
+        ([np.array([0, 1])], {}, "int64"),
+        ([np.array([0.0, np.nan])], {}, "not finite"),
+        ([np.zeros(9)], {"labels": "ab"}, "1 `labels`"),
+        ([np.zeros(9)], {"window": 7}, "`window`"),
+        ([np.zeros(9)], {"window": 2}, "`window`"),
+        ([np.zeros(9)], {"hop": 0}, "`hop`"),
+        ([np.zeros(9)], {"rate": 0}, "`rate`"),
+        ([np.zeros(9)], {"floor": 0.0}, "`floor`"),
+    ],
+)
+def test_what_is_no_sound_is_not_drawn(waves, options, match):
+    """The message says what came."""
+    with pytest.raises(ValueError, match=match):
+        plots.spectrogram(waves, **{"rate": 8000, **options})
+
+
+def test_silence_is_drawn():
+    """Zeros have no logarithm, and a recording may be shorter than a window."""
+    plots.spectrogram([np.zeros(9), np.zeros(400)], 8000)

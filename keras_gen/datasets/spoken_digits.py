@@ -67,7 +67,7 @@ def load_excerpt(length=None):
         length: see `load_data`. The longest has 6,845 samples.
 
     Returns:
-        As `load_data`, of 120 and 20 recordings, of the speakers "jackson" and "theo".
+        As `load_data`, of 120 and 20 recordings, of the speakers "jackson" and "nicolas".
 
     Raises:
         ValueError: if `length` is no positive int.
@@ -76,7 +76,7 @@ def load_excerpt(length=None):
         >>> from keras_gen.datasets import spoken_digits
         >>> (x, digit, speaker), test = spoken_digits.load_excerpt(length=4000)
         >>> x.shape, x.dtype, digit[:8].tolist(), sorted(set(speaker.tolist()))
-        ((120, 4000), dtype('int16'), [0, 0, 0, 0, 0, 0, 1, 1], ['jackson', 'theo'])
+        ((120, 4000), dtype('int16'), [0, 0, 0, 0, 0, 0, 1, 1], ['jackson', 'nicolas'])
 
     Reference:
         See `load_data`; LICENSE-spoken_digits.txt beside this file, CC BY-SA 4.0.

@@ -7,5 +7,6 @@ opens, and nothing has to be closed.
 from keras_gen.plots.curves import history
 from keras_gen.plots.grid import image_grid, interpolation_strip
 from keras_gen.plots.latent import decoded_plane, latent_scatter
+from keras_gen.plots.sound import spectrogram
 
-__all__ = ["decoded_plane", "history", "image_grid", "interpolation_strip", "latent_scatter"]
+__all__ = ["decoded_plane", "history", "image_grid", "interpolation_strip", "latent_scatter", "spectrogram"]
