@@ -69,7 +69,8 @@ class VAE(AmortizedPosterior, ImportanceSampling, LatentModel):
 
     Returns of the contract: `model(x)` and `predict` give the reconstruction E[x given z = E_q z]; `evaluate` gives
     `loss`, `reconstruction` (-log p(x given z), nats), `kl`, `nll` (minus the bound), `bits_per_dim` and
-    `active_units`; `log_prob` is (4).
+    `active_units`, of posterior means; `log_prob` is (4). The "mean" of a flow posterior costs one more pass of it,
+    without gradient, in each step: little for an inverse autoregressive one, D steps for an autoregressive one.
 
     Raises:
         ValueError: an argument out of its range, a prior that is discrete or of events of another shape, x outside of

@@ -35,6 +35,7 @@ Reference:
     differential equations", arXiv:1806.07366 (2018), theorem 1, for (2).
 """
 
+import functools
 import math
 
 import keras
@@ -187,7 +188,9 @@ class ContinuousFlow(Bijection):
         return self._solve_with_volume(h, condition, start, stop, probes).state
 
     def _solve_with_volume(self, h, condition, start, stop, probes):
-        field = lambda t, state, *given: self._velocity_and_trace(t, state[0], *given)  # noqa: E731
+        def field(t, state, *given):
+            return self._velocity_and_trace(t, state[0], *given)
+
         state = h, ops.zeros((ops.shape(h)[0],), self.real_dtype)
         return self._solve(field, state, start, stop, condition, probes)
 
@@ -205,12 +208,10 @@ class ContinuousFlow(Bijection):
         if self.adaptive:
             options = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps}
             return integrate.solve_adaptive(of_parameters, state, start, stop, **options, parameters=parameters)
-        times = np.linspace(start, stop, (self.steps or 8) + 1)
-        if self.checkpoint:
-            end = integrate.solve_fixed(of_parameters, state, times, self.solver, parameters)
-        else:
-            given = lambda t, state: field(t, state, condition, *probes)  # noqa: E731
-            end = integrate.solve_fixed(given, state, times, self.solver)
+        times, fn = np.linspace(start, stop, (self.steps or 8) + 1), of_parameters
+        if not self.checkpoint:
+            fn, parameters = functools.partial(_of_state, field, (condition, *probes)), None
+        end = integrate.solve_fixed(fn, state, times, self.solver, parameters)
         return integrate.Solution(end, None, None, None)
 
     def check(self, x, condition=None, inverse=False):
@@ -254,6 +255,11 @@ class ContinuousFlow(Bijection):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "network": get_network(config["network"])})
+
+
+def _of_state(field, given, t, state):
+    """A field as a function of t and its state alone."""
+    return field(t, state, *given)
 
 
 def _repeated(value, count):
