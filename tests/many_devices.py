@@ -16,11 +16,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_gen import backend, losses
+from keras_gen import backend, layers, losses
 from keras_gen.datasets import digits
 from keras_gen.layers import DifferentiableAugmentation
 from keras_gen.metrics import PeakSignalToNoiseRatio
-from keras_gen.models import GAN, IWAE, VAE, ConditionalVAE
+from keras_gen.models import GAN, IWAE, VAE, ConditionalVAE, NormalizingFlow
 from keras_gen.networks import MLP, DCGANGenerator
 from tests.wgan_gp import WGANGP
 
@@ -82,7 +82,18 @@ def gan(n):
     return model, (images(n)[0][..., None], images(n)[1], np.linspace(0.5, 1.5, n, dtype="float32"))
 
 
-MODELS = {"vae": vae, "conditional_vae": conditional_vae, "iwae": iwae, "wgan_gp": wgan_gp, "gan": gan}
+def flow(n):
+    """Set by the first global batch, normalised by each, of dequantised grey levels that depend on their label."""
+    steps = [
+        layers.ActNorm(), layers.FlowBatchNormalization(0.5), layers.AffineCoupling((16,), conditional=True),
+        layers.Permutation("swap"), layers.ActNorm(), layers.AffineCoupling((16,), conditional=True),
+    ]  # fmt: skip
+    model = NormalizingFlow((64,), steps, levels=17, num_classes=10, seed=1)
+    model.compile(keras.optimizers.SGD(1e-4))
+    return model, (images(n)[0].reshape(n, 64), images(n)[1], None)
+
+
+MODELS = {"vae": vae, "conditional_vae": conditional_vae, "iwae": iwae, "wgan_gp": wgan_gp, "gan": gan, "flow": flow}
 
 
 def numbers(model, history):

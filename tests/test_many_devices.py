@@ -21,7 +21,7 @@ from tests.many_devices import difference, main
 BACKEND = keras.config.backend()
 ROOT = Path(__file__).resolve().parents[1]
 SIZE = "even" if BACKEND == "jax" else "uneven"
-CASES = [f"vae_{SIZE}_saved", f"gan_{SIZE}"]
+CASES = [f"vae_{SIZE}_saved", f"gan_{SIZE}", f"flow_{SIZE}"]
 KINDS = {
     "tensorflow": {"mirrored_2": CASES, "mirrored_4": [f"vae_{SIZE}"]},
     "jax": {"data_parallel": CASES, "model_parallel": [f"vae_{SIZE}"], "jax_processes": [f"vae_{SIZE}"]},
