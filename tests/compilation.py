@@ -1,8 +1,9 @@
-"""JAX's compilation made quick: a program of a test runs a few times, so that its optimization does not pay.
+"""Compilation made quick: a program of a test runs a few times, so that its optimization does not pay.
 
 Half of the processor's time of JAX's tests is XLA's compiler. Without most of its optimizations and without its newer
 emitters of fused loops it takes half as long. Outside of a program each operation is compiled by itself, anew for each
-shape: initial weights, which have all shapes, are drawn in a few sizes.
+shape: initial weights, which have all shapes, are drawn in a few sizes. A third of the time of a training step's first
+call on TensorFlow is Grappler, which rewrites its graph. Processes that tests start of their own have it.
 """
 
 import functools
@@ -32,6 +33,13 @@ def known(flags):
         return {}
     with library.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         return {name: value for name, value in flags.items() if text.find(name.encode()) >= 0}
+
+
+def graphs_as_traced():
+    """TensorFlow runs graphs as they were traced."""
+    import tensorflow as tf
+
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 def draws_of_few_sizes():

@@ -4,7 +4,7 @@ import gc
 import os
 from pathlib import Path
 
-from tests.compilation import as_one_program, draws_of_few_sizes, quick_compilation
+from tests.compilation import as_one_program, draws_of_few_sizes, graphs_as_traced, quick_compilation
 
 if "JAX_COMPILATION_CACHE_DIR" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
     # JAX's cache is not written whole: a worker must not read what another one is writing.
@@ -18,6 +18,8 @@ import pytest  # noqa: E402
 
 if keras.config.backend() == "jax":
     draws_of_few_sizes()
+elif keras.config.backend() == "tensorflow":
+    graphs_as_traced()
 
 
 def pytest_report_header(config):
