@@ -156,7 +156,8 @@ def test_grain_goes_on_by_the_state_of_its_iterator(tmp_path):
     grain = pytest.importorskip("grain", reason="needs the package grain")
 
     def data():
-        return grain.MapDataset.source(X()).shuffle(seed=1).repeat().batch(25).to_iter_dataset()
+        batches = grain.MapDataset.source(X()).shuffle(seed=1).repeat().batch(25)
+        return batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=2))  # not 500 ahead
 
     arguments = {"data": data, "batch_size": None, "steps_per_epoch": 3}
     whole = train(vae, None, interrupt_before=10**6, **arguments)
