@@ -368,7 +368,7 @@ class MultiScaleStructuralSimilarity(_ImageQuality):
     Example:
         >>> import numpy as np
         >>> from keras_gen.metrics import MultiScaleStructuralSimilarity
-        >>> x, metric = np.full((2, 161, 161, 1), 0.4), MultiScaleStructuralSimilarity(data_range=1.0)
+        >>> x, metric = np.full((1, 161, 161, 1), 0.4), MultiScaleStructuralSimilarity(data_range=1.0)
         >>> metric.update_state(x, x + 0.4)
         >>> round(float(metric.result()), 3)  # 0.8^0.1333: l enters at the last scale alone
         0.971
