@@ -87,7 +87,7 @@ def test_every_trainable_variable_gets_a_gradient(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_reconstruction_and_config(name):
-    """`model(x)` is of the shape of x, with an axis of classes for integers; its config makes a model of equal outputs."""
+    """`model(x)` is of the shape of x, integers with an axis of classes; its config makes a model of equal outputs."""
     model, _, _ = fitted(name)
     x, condition = first(3, name)
     twin = type(model).from_config(model.get_config())
