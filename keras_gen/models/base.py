@@ -199,8 +199,9 @@ class GenerativeModel(Fitting, Guarded, Steps, Twins, Saving, backend.Trainer, k
 
     def _no_likelihood(self):
         return (
-            f"{type(self).__name__} has no likelihood. Families that have one: exact: NormalizingFlow, "
-            "ProbabilisticPCA; a bound: VAE, ConditionalVAE, IWAE."
+            f"{type(self).__name__} has no likelihood. Families that have one: exact: "
+            "AutoregressiveModel, LinearDynamicalSystem, NormalizingFlow, ProbabilisticPCA; a bound: VAE, "
+            "ConditionalVAE, IWAE."
         )
 
 
