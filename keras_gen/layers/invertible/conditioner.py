@@ -10,6 +10,7 @@ b as 0, so that a transform begins near the identity, and no gradient begins as 
 """
 
 import functools
+import math
 
 import keras
 from keras import ops
@@ -67,8 +68,22 @@ class Conditioner(keras.layers.Layer):
 def dense_network(units, activation, dtype):
     """Dense hidden layers of the sizes `units`."""
     names = [(size, f"hidden_{i}") for i, size in enumerate(as_shape(units, "conditioner"))]
-    layer = functools.partial(keras.layers.Dense, activation=activation, dtype=dtype)
+    layer = functools.partial(_SpreadDense, activation=activation, dtype=dtype)
     return keras.Sequential([layer(size, name=name) for size, name in names], name="network")
+
+
+class _SpreadDense(keras.layers.Dense):
+    """A dense layer whose weights and biases begin uniform in +- 1 / sqrt(inputs); rebuilt by its network.
+
+    The elements of a table are few inputs: with biases of 0 all units would bend at the origin. (On the 10 columns of
+    the protein table, five couplings with Keras's beginnings stay 0.2 nats behind.)
+    """
+
+    def build(self, input_shape):
+        bound = 1.0 / math.sqrt(input_shape[-1])
+        self.kernel_initializer = keras.initializers.RandomUniform(-bound, bound)
+        self.bias_initializer = keras.initializers.RandomUniform(-bound, bound)
+        super().build(input_shape)
 
 
 def serialize_network(network):
