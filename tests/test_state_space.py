@@ -247,7 +247,6 @@ def test_one_epoch_is_one_step_of_the_textbook():
 @pytest.mark.parametrize("noise", ["full", "diagonal"])
 def test_the_likelihood_never_falls(noise):
     """Over 20 epochs, but for the rounding of float32; in the end it is that of the true parameters within 1 %."""
-    x, more = data(300, 20), data(300, 20, seed=1)
     matrices = TRUE if noise == "full" else {**TRUE, "R": np.diag(np.diag(TRUE["R"]))}
     x, more = data(300, 20, matrices), data(300, 20, matrices, seed=1)
     model = LinearDynamicalSystem((20, P), Q, noise=noise)
