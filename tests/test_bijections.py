@@ -191,6 +191,16 @@ def test_a_call_that_does_not_fit_says_what_was_expected():
         kl.Chain([coupling, coupling])
 
 
+def test_a_number_is_an_event_of_an_elementwise_map():
+    """Events without an axis, `(batch,)`, are scaled and shifted as others are."""
+    affine, x = kl.ElementwiseAffine(), ops.convert_to_tensor([1.0, -2.0, 0.5])
+    affine.build((None,))
+    affine.raw.assign([0.3, 1.0])
+    z, log_det = affine.forward_and_log_det(x)
+    np.testing.assert_allclose(*numpy(affine.inverse(z), x), atol=1e-6)
+    assert tuple(z.shape) == tuple(log_det.shape) == (3,)
+
+
 def test_a_log_scale_is_bounded_and_the_bound_is_reached():
     x = ops.ones((1, 2))
     for bound in (0.5, 3.0):

@@ -45,7 +45,7 @@ class ElementwiseAffine(Bijection):
         self.transform = AffineTransform(log_scale_bound)
 
     def build(self, x_shape, condition_shape=None):
-        self._note_shapes(x_shape, condition_shape, "all")
+        self._note_shapes(x_shape, condition_shape, "each")
         if not self.takes_condition:
             self.raw = self.real_weight((*self.event_shape, 2), "zeros", "raw")
             return

@@ -143,7 +143,7 @@ class Bijection(keras.layers.Layer):
         check_event(self, "forward", tuple(x_shape), self.event_shape)
 
     def _note_shapes(self, x_shape, condition_shape, known="none"):
-        """Keep the shapes; `known` are the sizes that may not be None: "none", "last" (of the last axis) or "all"."""
+        """Keep the shapes; `known` are the sizes that may not be None: see `check_known`."""
         self.event_shape = tuple(x_shape[1:])
         self.given_shape = None if condition_shape is None else tuple(condition_shape[1:])
         if (self.given_shape is not None) != self.takes_condition:

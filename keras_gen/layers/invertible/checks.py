@@ -13,8 +13,10 @@ def check_event(bijection, direction, shape, event_shape):
 
 
 def check_known(bijection, shape, which):
-    """Raise for a size of `shape`, the batch not included, that is None where `which` is "all" or "last"."""
-    needed = {"none": (), "last": shape[-1:] or (None,), "all": shape or (None,)}[which]
+    """Raise for a size that is None among those that are needed of `shape`, the batch not included: of the "last"
+    axis; of "all" axes, at least one; of "each", of which there may be none; of "none".
+    """
+    needed = {"none": (), "last": shape[-1:] or (None,), "all": shape or (None,), "each": shape}[which]
     if None in needed:
         raise ValueError(
             f"{type(bijection).__name__} {bijection.name!r} expects events and conditions of at least one axis, "
