@@ -1,0 +1,1 @@
+"""Small molecules as SMILES: `python -m applications.molecules --help`."""
