@@ -17,7 +17,7 @@ import numpy as np
 
 from applications.files import Failure, one_line, whole
 
-PICTURES = "pictures"
+PICTURES, RECORDINGS = "pictures", "recordings"
 OTHER_TRAINING = "Expected the training that the checkpoints are of"  # so begins the refusal of `ExactResume`
 
 
@@ -87,7 +87,8 @@ def resumable(folder, options, say):
     """Around the `fit` of a training with `ExactResume(folder)`: checks and notes the options, lets Ctrl-C save.
 
     Args:
-        folder, options: as of `check_options`; with the `checksum` of the pictures as `PICTURES`.
+        folder, options: as of `check_options`; with the `checksum` of the pictures as `PICTURES`, or of the
+            recordings as `RECORDINGS`.
         say: function of a line.
 
     Raises:
@@ -125,12 +126,14 @@ def _noted(folder):
 
 
 def checksum(images):
-    """A number that tells pictures from others: CRC-32 of all in their order."""
+    """A number that tells pictures or other arrays from others: CRC-32 of all in their order."""
     return functools.reduce(lambda crc, x: zlib.crc32(np.ascontiguousarray(x), crc), images, 0)
 
 
 def _change(name, value, before):
-    return "other pictures than before" if name == PICTURES else f"{_given(name, value)}, before {_value(before)}"
+    if name in (PICTURES, RECORDINGS):
+        return f"other {name} than before"
+    return f"{_given(name, value)}, before {_value(before)}"
 
 
 def _given(name, value):

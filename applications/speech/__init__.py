@@ -1,0 +1,1 @@
+"""Spoken digits by WaveNet: `python -m applications.speech --help`."""
