@@ -159,6 +159,15 @@ def test_chunks_of_a_stream_are_the_sample(made, name):
         assert (whole[:, streamed.shape[1] :] == model.stop_token).all()
 
 
+@pytest.mark.parametrize("name", ["wavenet_of_16_bits", "char_rnn"])
+def test_chunks_of_a_long_stream_are_the_sample(made, name):
+    """140 steps, which torch traces, and ten times 14, which it does not; a prime and a temperature with them."""
+    model = made(name)
+    options = {"seed": 4, "temperature": 0.9, "length": 140, "prime": model.sample(1, seed=1)[0, :5]}
+    streamed = np.concatenate(list(model.stream(2, chunk=14, **options)), axis=1)
+    np.testing.assert_allclose(model.sample(2, **options), streamed, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["wavenet", "char_rnn", "transformer"])
 def test_an_element_depends_on_what_is_before_it_alone(made, name):
     model = made(name)

@@ -15,6 +15,7 @@ contract that each backend fulfils in a file of its own:
 | `append(record, values)` | scalars at the end of a vector that is a variable; the oldest ones fall out |
 | `entry(x, index, axis)` | one entry of x along an axis, at an index that a loop may count |
 | `entries(x, indices)` | entries of x along its first axis |
+| `loop(count, body, state)` | `state = body(i, state)` for i = 0, ..., count - 1, for many short steps |
 | `put(x, index, row, axis)` | x with one entry along an axis replaced; x is used up: on torch it is written in place |
 | `when(condition, fn, otherwise)` | `fn()`, with what it writes, where a scalar is true; else `otherwise` |
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
@@ -59,6 +60,7 @@ if keras.config.backend() == "tensorflow":
         first_call,
         grad,
         jvp,
+        loop,
         no_grad,
         put,
         reproducible,
@@ -77,6 +79,7 @@ elif keras.config.backend() == "jax":
         first_call,
         grad,
         jvp,
+        loop,
         no_grad,
         put,
         reproducible,
@@ -95,6 +98,7 @@ elif keras.config.backend() == "torch":
         first_call,
         grad,
         jvp,
+        loop,
         no_grad,
         normalized_by_batch,
         put,
@@ -131,6 +135,7 @@ __all__ = [
     "first_call",
     "grad",
     "jvp",
+    "loop",
     "machine",
     "no_grad",
     "normalized_by_batch",

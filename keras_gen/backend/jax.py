@@ -174,6 +174,11 @@ def put(x, index, row, axis=0):
     return jax.lax.dynamic_update_index_in_dim(x, row.astype(x.dtype), index, axis)
 
 
+def loop(count, body, state):
+    """`state = body(i, state)` for i = 0, ..., count - 1, as one loop of the compiled program."""
+    return keras.ops.fori_loop(0, count, body, state)
+
+
 def reproducible(model):
     """Whether a training gives the same bits each time."""
     return True

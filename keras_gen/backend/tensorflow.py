@@ -165,6 +165,11 @@ def put(x, index, row, axis=0):
     return keras.ops.slice_update(x, tf.stack(starts), tf.cast(tf.expand_dims(row, axis), x.dtype))
 
 
+def loop(count, body, state):
+    """`state = body(i, state)` for i = 0, ..., count - 1, as one loop of the compiled program."""
+    return keras.ops.fori_loop(0, count, body, state)
+
+
 def reproducible(model):
     """Whether a training gives the same bits each time: a graph that runs its operations side by side does not."""
     return model.jit_compile or model.run_eagerly or tf.config.threading.get_inter_op_parallelism_threads() == 1

@@ -9,6 +9,8 @@ needs the old values. They are kept aside as a + (v - stop(v)), the new value wi
 is taken (`SpectralNormalization` in a critic that scores real and fake data assigns twice a loss).
 """
 
+import warnings
+
 import keras
 import torch
 from keras.src.backend.common.stateless_scope import get_stateless_scope
@@ -69,7 +71,7 @@ def when(condition, fn, otherwise):
     return fn() if bool(condition) else otherwise
 
 
-def _traced(x):
+def _alias(x):
     """A view of `x` that keeps its graph; a constant begins a graph of its own."""
     return x.view_as(x) if x.requires_grad else x.detach().requires_grad_(True)
 
@@ -87,7 +89,7 @@ def grad(fn, x):
     """Gradient of `sum(fn(x))` in the tensor (or structure of tensors) `x`, of the same shape."""
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
-        x = _tree.map_structure(_traced, x)
+        x = _tree.map_structure(_alias, x)
         gradients = _gradient(fn(x).sum(), _tree.flatten(x), None, keep)
     return _tree.pack_sequence_as(x, gradients)
 
@@ -96,7 +98,7 @@ def vjp(fn, x, cotangent):
     """`(fn(x), cotangent^T J)`, the second of the shape of `x`."""
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
-        x = _traced(x)
+        x = _alias(x)
         y = fn(x)
         cotangent = torch.as_tensor(cotangent, dtype=y.dtype, device=y.device)
         (product,) = _gradient(y, [x], cotangent, keep)
@@ -111,7 +113,7 @@ def jvp(fn, x, tangent):
     """
     keep = torch.is_grad_enabled()
     with torch.enable_grad():
-        x = _traced(x)
+        x = _alias(x)
         y = fn(x)
         u = torch.zeros_like(y, requires_grad=True)
         (product,) = _gradient(y, [x], u, keep=True)
@@ -188,14 +190,55 @@ def entries(x, indices):
 
 def entry(x, index, axis=0):
     """The entry `index` of x along `axis`, which falls away: a copy, since x may be written in place."""
-    return x.select(axis, int(index)).clone()
+    return torch.index_select(x, axis, _one_index(x, index)).squeeze(axis)
 
 
 def put(x, index, row, axis=0):
     """x with its entry `index` along `axis` replaced by `row`: in place, but where a gradient is recorded."""
     x = x.clone() if torch.is_grad_enabled() else x
-    x.select(axis, int(index)).copy_(row)
-    return x
+    return x.index_copy_(axis, _one_index(x, index), row.unsqueeze(axis).to(x.dtype))
+
+
+def _one_index(x, index):
+    return torch.as_tensor(index, dtype=torch.int64, device=x.device).reshape(1)
+
+
+LEAST = 128  # steps of a loop that is worth tracing, which takes as long as a hundred of them
+
+
+def loop(count, body, state):
+    """`state = body(i, state)` for i = 0, ..., count - 1.
+
+    A long loop without a tape runs the operations of one traced step, without the Python of Keras and of the model
+    between them, which takes ten times as long as they do. The trace is made anew for each call: what the step closes
+    over is a constant of it. A step that reads a tensor's value cannot be traced, and is run as it is.
+    """
+    flat, places = _tree.flatten(state), range(count)
+
+    def step(i, *flat):
+        return _tree.flatten(body(i, _tree.pack_sequence_as(state, list(flat))))
+
+    run = step
+    if count >= LEAST and not torch.is_grad_enabled():
+        places = torch.arange(count, dtype=torch.int32, device=flat[0].device).unbind()
+        run = _traced(step, places[0], flat) or step
+    for i in places:
+        flat = run(i, *flat)
+    return _tree.pack_sequence_as(state, list(flat))
+
+
+def _traced(step, i, flat):
+    """`step` as a program of torch's own interpreter, or None; traced on copies, since it writes in place."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    try:
+        graph = make_fx(step)(i, *(x.clone() for x in flat))
+    except RuntimeError:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit: torch.compile needs a compiler of C++
+        program = torch.jit.trace(graph, (i, *(x.clone() for x in flat)), check_trace=False)
+        return torch.jit.freeze(program.eval())
 
 
 def reproducible(model):

@@ -251,8 +251,8 @@ class DiscretizedLogisticMixture(_Grid):
     def _generate(self, keys, temperature):
         choice, noise = random.split(keys, 2)
         gumbel = random.gumbel(choice, (*self.event_shape[:-1], self.logits.shape[-1]))
-        label = ops.argmax(self.logits + temperature * ops.cast(gumbel, self.dtype), axis=-1)
-        chosen = ops.one_hot(label, self.logits.shape[-1], dtype=self.dtype)
+        label = random.first_largest(self.logits + temperature * ops.cast(gumbel, self.dtype))
+        chosen = ops.cast(ops.equal(label[..., None], ops.arange(self.logits.shape[-1], dtype="int32")), self.dtype)
         noise = temperature * ops.cast(logistic_noise(noise, self.event_shape), self.dtype)
         channels = []
         for c in range(self.channels):
