@@ -216,7 +216,7 @@ def loop(count, body, state):
     flat, places = _tree.flatten(state), range(count)
 
     def step(i, *flat):
-        return _tree.flatten(body(i, _tree.pack_sequence_as(state, list(flat))))
+        return tuple(_tree.flatten(body(i, _tree.pack_sequence_as(state, list(flat)))))
 
     run = step
     if count >= LEAST and not torch.is_grad_enabled():
@@ -236,7 +236,7 @@ def _traced(step, i, flat):
     except RuntimeError:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit: torch.compile needs a compiler of C++
+        warnings.simplefilter("ignore")  # torch.jit is deprecated; torch.compile needs a compiler of C++
         program = torch.jit.trace(graph, (i, *(x.clone() for x in flat)), check_trace=False)
         return torch.jit.freeze(program.eval())
 
