@@ -1,5 +1,6 @@
 """The program `applications.molecules` keeps its word on molecules, with RDKit and without it."""
 
+import functools
 import gzip
 import json
 import os
@@ -143,6 +144,7 @@ def test_what_a_training_leaves(trained):
 
 def test_sample_writes_strings_and_without_rdkit_it_says_what_to_install(trained, run_folder, monkeypatch, capsys):
     """The same for a seed; before anything is written RDKit is asked for, and `--no-rdkit` does without it."""
+    monkeypatch.setattr(sequences, "load", functools.cache(sequences.load))
     command = ["sample", "-n", 20, "--model", trained / "out", "-o", "made/new.smi"]
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "rdkit", None)
