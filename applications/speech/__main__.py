@@ -40,7 +40,7 @@ def _train_options(parser):
     )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for all that is written")
     parser.add_argument("--sample-rate", type=positive, default=8000, help="samples a second (default %(default)s)")
-    parser.add_argument("--length", type=positive, default=3072, help="samples of a window (default %(default)s)")
+    parser.add_argument("--length", type=positive, default=4608, help="samples that are learned (default %(default)s)")
     parser.add_argument("--channels", type=positive, default=32, help="of the blocks (default %(default)s)")
     parser.add_argument("--skip-channels", type=positive, default=64, help="default %(default)s")
     parser.add_argument("--kernel-size", type=positive, default=3, help="default %(default)s")
@@ -48,7 +48,7 @@ def _train_options(parser):
                         help="one a block (default 1 3 9 27 81 243 729)")  # fmt: skip
     parser.add_argument("--epochs", type=positive, default=30, help="default %(default)s")
     parser.add_argument("--patience", type=positive, default=10, help="epochs without progress to the end (default 10)")
-    parser.add_argument("--batch-size", type=positive, default=4, help="windows (default %(default)s)")
+    parser.add_argument("--batch-size", type=positive, default=2, help="default %(default)s")
     parser.add_argument("--rate", type=above_zero, default=2e-3, help="of Adam, falls to 0 (default %(default)s)")
     parser.add_argument("--save-minutes", type=above_zero, default=5.0, help="between checkpoints (default 5)")
     parser.add_argument("--seed", type=whole_number, default=0, help="default %(default)s")

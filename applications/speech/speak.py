@@ -10,7 +10,7 @@ from applications import terminal
 from applications.files import Failure, counted, one_line, whole
 from applications.speech.lines import say
 from applications.speech.recordings import Voices, integers
-from applications.speech.windows import BEFORE
+from applications.speech.windows import SCALE
 from keras_gen import datasets, plots
 from keras_gen.models import WaveNet
 
@@ -44,10 +44,10 @@ def go_on(options):
 
 
 def _spoken(model, voices, label, begun, options, seed, out):
-    """int16 samples that follow the silence and what has begun."""
+    """int16 samples that follow what has begun."""
     speaker = options.voice or voices.speakers[0]
-    prime = np.concatenate([np.zeros(BEFORE), begun / 32768.0])[:, None].astype("float32")
-    first, size = len(prime), max(1, round(options.seconds * voices.rate))
+    prime = (begun / SCALE)[:, None].astype("float32") if len(begun) else None
+    first, size = len(begun), max(1, round(options.seconds * voices.rate))
     stream = model.stream(
         1, voices.condition([label], [speaker])[0], length=-(-(first + size) // CHUNK) * CHUNK, chunk=CHUNK,
         prime=prime, seed=seed, temperature=options.temperature,

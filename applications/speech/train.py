@@ -18,8 +18,8 @@ from applications import resuming, sequences
 from applications.files import Usage, counted, whole, writable
 from applications.speech.lines import say
 from applications.speech.recordings import NAMES, Voices, load
-from applications.speech.windows import Windows, bits
-from keras_gen import callbacks, datasets, models, plots
+from applications.speech.windows import beginnings, bits
+from keras_gen import callbacks, models, plots
 
 SETTINGS = (
     "sample_rate", "length", "channels", "skip_channels", "kernel_size", "dilations", "epochs", "patience",
@@ -35,14 +35,14 @@ def train(options):
     resuming.check_options(options.output / "checkpoints", settings(options))
     parts = load(options.data, options.sample_rate, options.seed)
     voices, output = Voices.of(parts["train"], options.sample_rate), writable(options.output)
-    sources = {name: windows(part, voices, options.length, options) for name, part in parts.items()}
-    model = build(options, voices, len(sources["train"]))
+    _say_cut(parts["train"], options.length)
+    model = build(options, voices, len(parts["train"]))
     seconds = parts["train"].samples / options.sample_rate
     say(
         f"{counted(len(parts['train']), 'recording')}, {seconds:.0f} s, {counted(len(voices.speakers), 'speaker')}; "
         f"{model.count_params():,} weights, {keras.config.backend()}"
     )
-    history, seconds = fit(model, sources, options, checksum(parts))
+    history, seconds = fit(model, parts, voices, options)
     save(model, voices, output)
     if history.history:
         plots.history(history.history, output / "history.png", names=["loss"])
@@ -54,8 +54,8 @@ def _check(options):
     context = receptive_field(options)
     if context >= options.length:
         raise Usage(
-            f"--length {options.length}: the network looks back {context} samples (--kernel-size, --dilations); a "
-            "window must be longer, twice as long at best"
+            f"--length {options.length}: expected more than the {context} samples that the network looks back "
+            "(--kernel-size, --dilations)"
         )
 
 
@@ -77,9 +77,14 @@ def checksum(parts):
     return resuming.checksum([*(x for part in parts.values() for x in part.x), *named])
 
 
-def windows(part, voices, length, options):
-    """The windows of a part; those of the training overlap by a third."""
-    return Windows(part.x, voices.condition(part.labels, part.speakers), length, max(1, 2 * length // 3))
+def _say_cut(part, length):
+    if long := [x for x in part.x if len(x) > length]:
+        say(f"{counted(len(long), 'recording')} of more than --length {length} samples: learned are their beginnings")
+
+
+def arrays(part, voices, options):
+    """x and its condition."""
+    return beginnings(part.x, options.length), voices.condition(part.labels, part.speakers)
 
 
 def build(options, voices, count):
@@ -93,20 +98,20 @@ def build(options, voices, count):
     return model
 
 
-def fit(model, sources, options, recordings):
+def fit(model, parts, voices, options):
     """Train; returns the history, and the seconds, None if nothing was left to train."""
     begun, folder = [], options.output / "checkpoints"
     count = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: begun.append(epoch))
     best = keras.callbacks.EarlyStopping("val_loss", patience=options.patience, restore_best_weights=True)
     resume = callbacks.ExactResume(folder, every_minutes=options.save_minutes)
-    noted = {**settings(options), resuming.RECORDINGS: recordings}
+    noted = {**settings(options), resuming.RECORDINGS: checksum(parts)}
     start = time.perf_counter()
     with resuming.resumable(folder, noted, say), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "TensorFlow's graphs do not give the same bits twice")
-        train, validation = (datasets.Batches(sources[name], options.batch_size) for name in ("train", "validation"))
         history = model.fit(
-            train, validation_data=validation, epochs=options.epochs, seed=options.seed, callbacks=[best, count, resume]
-        )
+            *arrays(parts["train"], voices, options), validation_data=arrays(parts["validation"], voices, options),
+            epochs=options.epochs, batch_size=options.batch_size, seed=options.seed, callbacks=[best, count, resume],
+        )  # fmt: skip
     return history, time.perf_counter() - start if begun else None
 
 
