@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from applications.files import Failure
-from applications.speech import recordings, speak, windows
+from applications.speech import recordings, speak, voices, windows
 from applications.speech.__main__ import main
 from keras_gen.datasets import write_wav
 from keras_gen.models import VAE, WaveNet
 
 RATE = 4000
 SMALL = [
-    "--sample-rate", str(RATE), "--length", "300", "--channels", "2", "--skip-channels", "2", "--kernel-size", "2",
+    "--sample-rate", str(RATE), "--length", "320", "--channels", "2", "--skip-channels", "2", "--kernel-size", "2",
     "--dilations", "1", "2", "--epochs", "2", "--batch-size", "4",
 ]  # fmt: skip
 
@@ -98,24 +98,44 @@ def test_a_recording_is_cut_or_followed_by_silence():
 def test_bits_of_windows_are_those_of_the_whole_recording():
     """Each sample is scored once, as by a model whose length holds all of it."""
     keras.utils.set_random_seed(0)
-    own = {"channels": 2, "skip_channels": 2, "kernel_size": 2, "dilations": (1, 4), "condition_shape": (2,)}
-    small, large = WaveNet((20, 1), **own), WaveNet((200, 1), **own)
+    rng = np.random.default_rng(0)
+    x = [rng.integers(-9000, 9000, n).astype("int16") for n in (1, 192, 193, 260, 630)]
+    part = recordings.Part(x, ["a", "b", "a", "b", "a"], ["u"] * 5)
+    known = voices.Voices.of(part, RATE)
+    small, large = (_wavenet(length, known) for length in (192, 640))
     large.set_weights(small.get_weights())
-    rng, c = np.random.default_rng(0), np.eye(2, dtype="float32")[[0, 1, 0, 1, 0]]
-    x = [rng.integers(-9000, 9000, n).astype("int16") for n in (1, 20, 21, 34, 190)]
-    log_p = large.stepwise_log_prob(windows.beginnings(x, 200), c, verbose=0)
+    log_p = large.stepwise_log_prob(windows.beginnings(x, 640), known.beginnings(part, 640), verbose=0)
     expected = [-row[: len(one)].sum() / np.log(2) for row, one in zip(log_p, x, strict=True)]
-    np.testing.assert_allclose(windows.bits(small, x, c), expected, rtol=1e-5)
+    np.testing.assert_allclose(windows.bits(small, part, known), expected, rtol=1e-5)
+
+
+def _wavenet(length, known):
+    own = {"channels": 2, "skip_channels": 2, "kernel_size": 2, "dilations": (1, 4), "upsampling": voices.upsampling()}
+    return WaveNet((length, 1), condition_shape=(length // voices.FRAME, known.size), **own)
+
+
+def test_what_a_model_is_told():
+    """Label and speaker by one-hot vectors, the place by two numbers that sum to one, the end, the duration."""
+    known = voices.Voices(["no", "yes"], ["u", "v"], 8000, {"no_": 0.5, "yes_": 0.4, "yes_v": 0.3})
+    c = known.frames("yes", "u", size=6000, start=0, length=6400)
+    assert c.shape == (100, known.size) and c.dtype == np.float32
+    np.testing.assert_array_equal(c[:, :4], [[0, 1, 1, 0]] * 100)
+    np.testing.assert_allclose(c[:, 4:16].sum(1), [1] * 94 + [0] * 6, atol=1e-6)
+    place = c[:94, 4:16] @ np.arange(12) / 11
+    np.testing.assert_allclose(place, (64 * np.arange(94) + 32) / 6000, atol=1e-6)
+    np.testing.assert_array_equal(c[:, 16], [0] * 94 + [1] * 6)
+    np.testing.assert_allclose(c[:, 17], np.log(2), rtol=1e-6)
+    np.testing.assert_array_equal(known.frames("yes", "u", 6000, 640, 640), c[10:20])
+    assert (known.seconds("yes", "v"), known.seconds("yes", "u"), known.seconds("no", "v")) == (0.3, 0.4, 0.5)
 
 
 def test_the_embedded_digits_keep_their_split():
     """108 to train on, 12 that validate, 20 held out."""
     parts = recordings.load("excerpt", 8000, seed=0)
     assert [len(parts[name]) for name in ("train", "validation", "test")] == [108, 12, 20]
-    voices = recordings.Voices.of(parts["train"], 8000)
-    assert voices.labels == [str(k) for k in range(10)] and len(voices.speakers) == 2
-    c = voices.condition(["3", "0"], voices.speakers)
-    assert [np.flatnonzero(row).tolist() for row in c] == [[3, 10], [0, 11]]
+    known = voices.Voices.of(parts["train"], 8000)
+    assert known.labels == [str(k) for k in range(10)] and len(known.speakers) == 2
+    assert all(0.2 < known.seconds(k, v) < 0.9 for k in known.labels for v in known.speakers)
     again = recordings.load("excerpt", 8000, seed=0)
     assert all(np.array_equal(a, b) for a, b in zip(parts["train"].x, again["train"].x, strict=True))
 
@@ -141,10 +161,10 @@ def test_what_a_training_leaves(trained):
     found = json.loads((trained / "out" / "metrics.json").read_text())
     assert found["recordings"] == {"train": 20, "validation": 2, "test": 2}
     assert found["epochs"] == 2 and found["receptive_field"] == 4
-    model, voices = speak.load(trained / "out")
-    assert (voices.labels, voices.speakers, voices.rate) == (["high", "low"], ["anna", "ben"], RATE)
+    model, known = speak.load(trained / "out")
+    assert (known.labels, known.speakers, known.rate) == (["high", "low"], ["anna", "ben"], RATE)
     test = recordings.load(trained / "words", RATE, 0)["test"]
-    total = windows.bits(model, test.x, voices.condition(test.labels, test.speakers)).sum()
+    total = windows.bits(model, test, known).sum()
     assert found["bits_per_sample"] == pytest.approx(total / test.samples, rel=1e-5)
     assert 0 < found["bits_per_sample"] < 8.1
 
@@ -152,7 +172,7 @@ def test_what_a_training_leaves(trained):
 def test_what_is_said(trained, run_folder, monkeypatch, capsys):
     """Of the length asked for, the same for a seed, by any voice; its spectrogram beside it."""
     model, made, asked, stream = trained / "out", [], [], WaveNet.stream
-    spy = lambda self, n, c, **own: asked.append(c.tolist()) or stream(self, n, c, **own)  # noqa: E731
+    spy = lambda self, n, c, **own: asked.append(c[0, :4].tolist()) or stream(self, n, c, **own)  # noqa: E731
     monkeypatch.setattr(WaveNet, "stream", spy)
     for name, own in (("a", []), ("b", []), ("c", ["--seed", 1]), ("d", ["--voice", "ben"])):
         arguments = ["speak", "high", "low", "--seconds", 0.05, "--model", model, "-o", f"{name}.wav", *own]
@@ -178,12 +198,12 @@ def test_a_stream_is_the_file(trained, run_folder, capfdbinary):
 def test_a_recording_is_gone_on_with(trained, run_folder, capsys):
     """It stays as it was; what comes after depends on it; another rate and stereo are converted, with a notice."""
     begun = recordings.integers(0.3 * np.sin(np.arange(301) / 4))
-    command = ["--label", "low", "--seconds", 0.05, "-o", "made/whole.wav", "--model", trained / "out"]
+    command = ["--label", "low", "--seconds", 0.08, "-o", "made/whole.wav", "--model", trained / "out"]
     write_wav("begun.wav", begun, RATE)
     run(capsys, "continue", "begun.wav", *command)
     found = samples("made/whole.wav")
     np.testing.assert_array_equal(found[:301], begun)
-    assert len(found) == 501 and Path("made/whole.png").exists()
+    assert len(found) == 320 and Path("made/whole.png").exists()
     with wave.open("stereo.wav", "wb") as stream:
         stream.setparams((2, 2, 2 * RATE, 0, "NONE", ""))
         stream.writeframes(np.repeat(begun, 4).astype("<i2").tobytes())
@@ -192,7 +212,7 @@ def test_a_recording_is_gone_on_with(trained, run_folder, capsys):
         run(capsys, "continue", "stereo.wav", *command)
     said = " ".join(str(w.message) for w in notices)
     assert "the mean of 2 channels" in said and "resampled from 8000 to 4000" in said
-    assert len(samples("made/whole.wav")) == 501
+    assert len(samples("made/whole.wav")) == 320
 
 
 @pytest.mark.filterwarnings("ignore:This training had ended")
@@ -206,7 +226,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(trained, run_folder, monkey
             press = lambda self, batch, logs=None: next(steps) == 6 and signal.raise_signal(signal.SIGINT)  # noqa: E731
             patch.setattr(keras.callbacks.EarlyStopping, "on_train_batch_begin", press)
             said = run(capsys, *command, code=130)[1]
-        assert "20 recordings of more than --length 300 samples" in said and "saved; the same command goes on" in said
+        assert "20 recordings of more than --length 320 samples" in said and "saved; the same command goes on" in said
         assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
         assert not Path("out/model.keras").exists()
         assert "Training goes on in epoch" in run(capsys, *command)[0]
@@ -231,7 +251,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(trained, run_folder, monkey
         (["names"], 1, "names/seven.wav: expected a name such as seven_anna_0.wav"),
         (["damaged"], 1, "damaged/low_ben_1.wav"),
         (["excerpt"], 1, "--sample-rate 4000: excerpt has 8000"),
-        (["words", "--length", "4"], 2, "--length 4: expected more than the 4 samples"),
+        (["words", "--length", "4"], 2, "expected a multiple of 64, and at least 64 more than the 4 samples"),
         (["words", "--rate", "0"], 2, "a number above 0"),
         (["words", "-o", "words/low_ben_0.wav"], 1, "low_ben_0.wav: cannot be written to"),
     ],
@@ -269,19 +289,22 @@ def test_models_and_files_that_cannot_be_used(trained, run_folder, capsys):
     Path("other/voices.json").write_bytes((model / "voices.json").read_bytes())
     VAE((3,), 2, seed=0).save("other/model.keras")
     Path("text.wav").write_text("text")
+    write_wav("long.wav", np.zeros(400), RATE)
     go_on = ["continue", "--model", model, "-o", "new.wav", "--label", "low"]
     for arguments, message in (
         (["speak", "low", "--model", "empty", "-o", "new.wav"], "empty: no voices.json in it"),
-        (["speak", "low", "--model", "other", "-o", "new.wav"], "expected a WaveNet of 4 conditions"),
+        (["speak", "low", "--model", "other", "-o", "new.wav"], "expected a WaveNet that is told 18 numbers a frame"),
         (["speak", "up", "--model", model, "-o", "new.wav"], "label 'up': the model has not learned it; expected one"),
         (["speak", "low", "--model", model, "-o", "new.mp3"], "new.mp3: expected a name that ends with .wav"),
         (["speak", "low", "--model", model, "-o", "text.wav/x.wav"], "cannot be written to"),
+        (["speak", "low", "--model", model, "-o", "new.wav", "--seconds", 1], "--seconds 1: expected at most 0.080"),
+        ([*go_on, "long.wav"], "long.wav: of 0.10 s; expected less than the 0.08 s of the whole"),
         ([*go_on, "none.wav"], "none.wav: no such file"),
         ([*go_on, "text.wav"], "text.wav"),
         ([*go_on, "text.wav", "--voice", "carl"], "--voice 'carl': the model has not learned it"),
     ):
         assert message in run(capsys, *arguments, code=1)[1]
-    assert sorted(os.listdir()) == ["empty", "other", "text.wav"]
+    assert sorted(os.listdir()) == ["empty", "long.wav", "other", "text.wav"]
     Path("other/voices.json").write_text("{}")
     assert "voices.json: cannot be read" in run(capsys, "speak", 1, "--model", "other", "-o", "new.wav", code=1)[1]
     assert "usage:" in run(capsys, "speak", 1, "--seconds", 0, code=2)[1]
@@ -289,10 +312,11 @@ def test_models_and_files_that_cannot_be_used(trained, run_folder, capsys):
 
 def test_names_and_voices_are_checked_at_the_boundary(tmp_path):
     """A file of voices that is none is refused."""
-    for content in ("[]", '{"labels": [1], "speakers": ["a"], "rate": 8000}', "x"):
+    durations = '"durations": {"1_": 0.3}}'
+    for content in ("[]", '{"labels": [1], "speakers": ["a"], "rate": 8000, ' + durations, "x"):
         (tmp_path / "voices.json").write_text(content)
         with pytest.raises(Failure, match="voices.json: cannot be read"):
-            recordings.Voices.read(tmp_path / "voices.json")
+            voices.Voices.read(tmp_path / "voices.json")
 
 
 def test_runs_as_a_module(run_folder, monkeypatch, capsys):

@@ -56,20 +56,19 @@ def _train_options(parser):
 
 def _speak_options(parser):
     parser.add_argument("labels", nargs="+", metavar="LABEL", help="what is said, such as a digit; one after another")
-    parser.add_argument("--seconds", type=above_zero, default=0.6, help="of each (default %(default)s)")
     _sample_options(parser)
 
 
 def _continue_options(parser):
     parser.add_argument("recording", type=Path, help="a wav file")
     parser.add_argument("--label", required=True, help="what is being said")
-    parser.add_argument("--seconds", type=above_zero, default=0.4, help="that are added (default %(default)s)")
     _sample_options(parser)
 
 
 def _sample_options(parser):
     parser.add_argument("--model", type=Path, required=True, help="the output folder of a training")
     parser.add_argument("-o", "--output", required=True, help="a wav file; -: raw 16 bits to stdout, as they come")
+    parser.add_argument("--seconds", type=above_zero, help="of a whole word (default: what is usual)")
     parser.add_argument("--voice", help="a speaker (default: the first one)")
     parser.add_argument("--temperature", type=not_negative, default=1.0, help="1, as learned (default), to 0, safest")
     parser.add_argument("--seed", type=whole_number, default=0, help="default %(default)s")

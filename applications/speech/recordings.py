@@ -5,7 +5,6 @@ of what is left, drawn by the seed too, chooses the epoch.
 """
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -34,49 +33,6 @@ class Part:
     @property
     def samples(self):
         return sum(map(len, self.x))
-
-
-@dataclasses.dataclass
-class Voices:
-    """What a model can be asked for: its labels, its speakers, and the samples a second."""
-
-    labels: list
-    speakers: list
-    rate: int
-
-    @classmethod
-    def of(cls, part, rate):
-        return cls(sorted(set(part.labels)), sorted(set(part.speakers)), rate)
-
-    @property
-    def size(self):
-        return len(self.labels) + len(self.speakers)
-
-    def condition(self, labels, speakers):
-        """Two one-hot vectors, one after the other: float32 `(n, size)`."""
-        c = np.zeros((len(labels), self.size), "float32")
-        for row, label, speaker in zip(c, labels, speakers, strict=True):
-            row[self.labels.index(label)] = row[len(self.labels) + self.speakers.index(speaker)] = 1
-        return c
-
-    def to_json(self):
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-
-    @classmethod
-    def read(cls, file):
-        """Of `voices.json`.
-
-        Raises:
-            Failure: it is no such file.
-        """
-        try:
-            found = cls(**json.loads(file.read_text(encoding="utf-8")))
-            good = all(isinstance(v, str) for v in found.labels + found.speakers) and found.rate > 0
-        except (OSError, ValueError, TypeError) as error:
-            raise Failure(f"{file}: cannot be read: {one_line(error)}") from error
-        if not good:
-            raise Failure(f"{file}: cannot be read: expected labels, speakers and a rate")
-        return found
 
 
 def load(data, rate, seed):

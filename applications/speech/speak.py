@@ -9,21 +9,22 @@ import numpy as np
 from applications import terminal
 from applications.files import Failure, counted, one_line, whole
 from applications.speech.lines import say
-from applications.speech.recordings import Voices, integers
+from applications.speech.recordings import integers
+from applications.speech.voices import FRAME, Voices
 from applications.speech.windows import SCALE
 from keras_gen import datasets, plots
 from keras_gen.models import WaveNet
 
-CHUNK = 400  # samples between two signs of progress
+CHUNK = 384  # samples between two signs of progress
 
 
 def speak(options):
     """Say the labels, one after another: a wav file and its spectrogram, or a stream."""
     out = Output(options.output)
     model, voices = load(options.model)
-    check(options, voices, options.labels)
-    for i, label in enumerate(options.labels):
-        out.add(_spoken(model, voices, label, np.zeros(0, "int16"), options, options.seed + i, out))
+    words = [Word(model, voices, label, options) for label in options.labels]
+    for i, word in enumerate(words):
+        out.add(word.spoken(np.zeros(0, "int16"), options.seed + i, out))
     out.close(voices.rate)
     return 0
 
@@ -32,39 +33,61 @@ def go_on(options):
     """A recording and what comes after it, by the model."""
     out = Output(options.output)
     model, voices = load(options.model)
-    check(options, voices, [options.label])
+    word = Word(model, voices, options.label, options)
     try:
         begun = integers(datasets.read_wav(options.recording.expanduser(), voices.rate))
     except FileNotFoundError as error:
         raise Failure(f"{options.recording}: no such file") from error
+    if len(begun) >= word.size:
+        raise Failure(
+            f"{options.recording}: of {len(begun) / voices.rate:.2f} s; expected less than the {word.seconds:.2f} s of "
+            "the whole. Give more --seconds, or a part of it"
+        )
     out.send(begun)
-    out.add(np.concatenate([begun, _spoken(model, voices, options.label, begun, options, options.seed, out)]))
+    out.add(np.concatenate([begun, word.spoken(begun, options.seed, out)]))
     out.close(voices.rate, begun)
     return 0
 
 
-def _spoken(model, voices, label, begun, options, seed, out):
-    """int16 samples that follow what has begun."""
-    speaker = options.voice or voices.speakers[0]
-    prime = (begun / SCALE)[:, None].astype("float32") if len(begun) else None
-    first, size = len(begun), max(1, round(options.seconds * voices.rate))
-    stream = model.stream(
-        1, voices.condition([label], [speaker])[0], length=-(-(first + size) // CHUNK) * CHUNK, chunk=CHUNK,
-        prime=prime, seed=seed, temperature=options.temperature,
-    )  # fmt: skip
-    found = []
-    for at, x in enumerate(stream):
-        new = integers(x[0, :, 0])[max(0, first - at * CHUNK) : max(0, first + size - at * CHUNK)]
-        found.append(new)
-        out.send(new)
-        _progress(f"{label} by {speaker}: {sum(map(len, found)) / voices.rate:.2f} of {options.seconds:.2f} s")
-    terminal.end_lines()
-    return np.concatenate(found)
+class Word:
+    """A label by a speaker, of a duration.
 
+    Raises:
+        Failure: the model has not learned it, or nothing so long.
+    """
 
-def _progress(text):
-    sys.stderr.write(f"\r{text}")
-    sys.stderr.flush()
+    def __init__(self, model, voices, label, options):
+        self.model, self.voices, self.label, self.temperature = model, voices, label, options.temperature
+        self.speaker = voices.speakers[0] if options.voice is None else options.voice
+        _check("label", label, voices.labels)
+        _check("--voice", self.speaker, voices.speakers)
+        most = model.length / voices.rate
+        self.seconds = min(voices.seconds(label, self.speaker), most) if options.seconds is None else options.seconds
+        self.size = max(1, round(self.seconds * voices.rate))
+        if self.size > model.length:
+            raise Failure(f"--seconds {self.seconds:g}: expected at most {most:.3f}, what the model has learned")
+
+    def spoken(self, begun, seed, out):
+        """int16 samples that follow what has begun."""
+        condition = self.voices.frames(self.label, self.speaker, self.size, 0, self.model.length)
+        prime = (begun / SCALE)[:, None].astype("float32") if len(begun) else None
+        length = min(-(-self.size // CHUNK) * CHUNK, self.model.length)
+        stream = self.model.stream(
+            1, condition, length=length, chunk=CHUNK, prime=prime, seed=seed, temperature=self.temperature
+        )
+        found = []
+        for at, x in enumerate(stream):
+            first, last = (max(0, n - at * CHUNK) for n in (len(begun), self.size))
+            found.append(integers(x[0, first:last, 0]))
+            out.send(found[-1])
+            self._progress(len(begun) + sum(map(len, found)))
+        terminal.end_lines()
+        return np.concatenate(found)
+
+    def _progress(self, samples):
+        done = samples / self.voices.rate
+        sys.stderr.write(f"\r{self.label} by {self.speaker}: {done:.2f} of {self.seconds:.2f} s")
+        sys.stderr.flush()
 
 
 class Output:
@@ -111,17 +134,9 @@ def _free(path):
     return path
 
 
-def check(options, voices, labels):
-    """Refuse what the model has not learned.
-
-    Raises:
-        Failure: it names it, and what there is.
-    """
-    asked = [("label", label, voices.labels) for label in labels]
-    asked += [("--voice", options.voice, voices.speakers)] * (options.voice is not None)
-    for what, name, names in asked:
-        if name not in names:
-            raise Failure(f"{what} {name!r}: the model has not learned it; expected one of {', '.join(names)}")
+def _check(what, name, names):
+    if name not in names:
+        raise Failure(f"{what} {name!r}: the model has not learned it; expected one of {', '.join(names)}")
 
 
 def load(folder):
@@ -140,6 +155,6 @@ def load(folder):
         model = keras.saving.load_model(file, compile=False)
     except Exception as error:  # Keras raises nearly every type
         raise Failure(f"{file}: cannot be read as a model: {one_line(error, 300)}") from error
-    if not isinstance(model, WaveNet) or model.condition_shape != (voices.size,):
-        raise Failure(f"{file}: expected a WaveNet of {counted(voices.size, 'condition')}, as {folder / 'voices.json'}")
+    if not isinstance(model, WaveNet) or model.condition_shape != (model.length // FRAME, voices.size):
+        raise Failure(f"{file}: expected a WaveNet that is told {voices.size} numbers a frame, as of voices.json")
     return model, voices

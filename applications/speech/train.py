@@ -17,7 +17,8 @@ import numpy as np
 from applications import resuming, sequences
 from applications.files import Usage, counted, whole, writable
 from applications.speech.lines import say
-from applications.speech.recordings import NAMES, Voices, load
+from applications.speech.recordings import NAMES, load
+from applications.speech.voices import FRAME, Voices, upsampling
 from applications.speech.windows import beginnings, bits
 from keras_gen import callbacks, models, plots
 
@@ -52,10 +53,10 @@ def train(options):
 
 def _check(options):
     context = receptive_field(options)
-    if context >= options.length:
+    if options.length < context + FRAME or options.length % FRAME:
         raise Usage(
-            f"--length {options.length}: expected more than the {context} samples that the network looks back "
-            "(--kernel-size, --dilations)"
+            f"--length {options.length}: expected a multiple of {FRAME}, and at least {FRAME} more than the {context} "
+            "samples that the network looks back (--kernel-size, --dilations)"
         )
 
 
@@ -84,14 +85,15 @@ def _say_cut(part, length):
 
 def arrays(part, voices, options):
     """x and its condition."""
-    return beginnings(part.x, options.length), voices.condition(part.labels, part.speakers)
+    return beginnings(part.x, options.length), voices.beginnings(part, options.length)
 
 
 def build(options, voices, count):
     """The compiled model."""
     model = models.WaveNet(
         (options.length, 1), channels=options.channels, skip_channels=options.skip_channels,
-        kernel_size=options.kernel_size, dilations=tuple(options.dilations), condition_shape=(voices.size,),
+        kernel_size=options.kernel_size, dilations=tuple(options.dilations), upsampling=upsampling(),
+        condition_shape=(options.length // FRAME, voices.size),
     )  # fmt: skip
     steps = -(-count // options.batch_size) * options.epochs
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.rate, steps)))
@@ -125,7 +127,7 @@ def save(model, voices, output):
 def report(model, parts, voices, options, history, seconds):
     """Figures to `metrics.json`, which stays as it is if nothing was left to train, and to the terminal."""
     test, losses = parts["test"], history.history.get("val_loss", [])
-    found = bits(model, test.x, voices.condition(test.labels, test.speakers), verbose="auto")
+    found = bits(model, test, voices, verbose="auto")
     content = {
         "backend": keras.config.backend(),
         "settings": settings(options),

@@ -7,6 +7,8 @@ scored in windows that overlap by R.
 
 import numpy as np
 
+from applications.speech.voices import FRAME
+
 SCALE = 32768.0  # of 16 bits
 
 
@@ -24,19 +26,20 @@ def beginnings(recordings, length):
     return np.stack([cut(x, 0, length) for x in recordings])
 
 
-def bits(model, recordings, conditions, batch_size=16, verbose=0):
-    """Bits of each recording's levels: float64 `(n,)`.
+def bits(model, part, voices, batch_size=16, verbose=0):
+    """Bits of each recording's levels, given what the model is told of it: float64 `(n,)`.
 
     Exact: each sample is scored once, in a window that holds all before it that the network looks at.
     """
     length, context = model.length, model.network.receptive_field
-    hop = length - context
-    places = [(i, s) for i, x in enumerate(recordings) for s in range(0, max(len(x) - length, 0) + hop, hop)]
-    x = np.stack([cut(recordings[i], start, length) for i, start in places])
-    c = conditions[[i for i, _ in places]]
+    hop = (length - context) // FRAME * FRAME
+    places = [(i, s) for i, x in enumerate(part.x) for s in range(0, max(len(x) - length, 0) + hop, hop)]
+    x = np.stack([cut(part.x[i], start, length) for i, start in places])
+    told = [(part.labels[i], part.speakers[i], len(part.x[i]), start, length) for i, start in places]
+    c = np.stack([voices.frames(*each) for each in told])
     log_p = model.stepwise_log_prob(x, c, batch_size=batch_size, verbose=verbose).astype("float64")
-    total = np.zeros(len(recordings))
+    total = np.zeros(len(part))
     for row, (i, start) in zip(log_p, places, strict=True):
-        skipped = context if start else 0
-        total[i] -= row[skipped : max(skipped, len(recordings[i]) - start)].sum()
+        skipped = length - hop if start else 0
+        total[i] -= row[skipped : max(skipped, len(part.x[i]) - start)].sum()
     return total / np.log(2.0)
