@@ -4,8 +4,8 @@ Each x_t gives a query, a key and a value in each of H heads of size d, linear i
 
     y_t = W_o [ sum_(s <= t) a_ts v_s ],        a_ts = softmax_(s <= t) ( q_t . k_s / sqrt(d) ).                (1)
 
-Sums over s <= t alone: causal. In a step, k_t and v_t are written into a cache `(batch, length, H, d)`, and q_t meets
-all that is written. A step costs O(length), T steps as much as one parallel pass.
+Sums over s <= t alone: causal. In a step, k_t and v_t are written into a cache, and q_t meets all that is written. A
+step costs O(length), T steps as much as one parallel pass.
 
 **Rotary positions.** q_t and k_t are turned, pair of numbers by pair, by an angle t w_i with w_i = 10000^(-2 i / d):
 
@@ -18,6 +18,8 @@ Reference:
     A. Vaswani et al., "Attention is all you need", arXiv:1706.03762 (2017), equation 1; J. Su et al., "RoFormer:
     enhanced Transformer with rotary position embedding", arXiv:2104.09864 (2021), equation 34.
 """
+
+import math
 
 import keras
 import numpy as np
@@ -101,16 +103,22 @@ class CausalSelfAttention(CausalLayer):
         return self._mixed(ops.cast(ops.dot_product_attention(*wide, **which), q.dtype))
 
     def init_cache(self, batch_size, length, condition=None):
-        """Keys and values, each `(batch, length, H, d)`."""
-        shape = (batch_size, length, self.heads, self.head_size)
+        """Keys and values, each `(batch, H, length, d)`: as a step multiplies them, so that none is moved."""
+        shape = (batch_size, self.heads, length, self.head_size)
         return {"keys": self.empty(*shape), "values": self.empty(*shape)}
 
     def step(self, x, cache, t):
         q, k, v = self._heads(x[:, None], ops.reshape(ops.convert_to_tensor(t, "int32"), (1,)))
-        keys = backend.put(cache["keys"], t, k[:, 0], axis=1)
-        values = backend.put(cache["values"], t, v[:, 0], axis=1)
-        past = ops.reshape(ops.arange(keys.shape[1]) <= t, (1, 1, 1, -1))
-        return self._attended(q, keys, values, mask=past)[:, 0], {"keys": keys, "values": values}
+        keys = backend.put(cache["keys"], t, k[:, 0], axis=2)
+        values = backend.put(cache["values"], t, v[:, 0], axis=2)
+        y = self._attended_to(q[:, 0], keys, values, ops.arange(keys.shape[2]) <= t)
+        return self._mixed(y[:, None])[:, 0], {"keys": keys, "values": values}
+
+    def _attended_to(self, q, keys, values, past):
+        """Equation (1) of one time: q `(batch, H, d)`, keys and values of a cache, `past` which of them there are."""
+        scores = ops.cast(ops.einsum("bhd,bhtd->bht", q, keys), "float32") / math.sqrt(self.head_size)
+        share = ops.softmax(ops.where(past, scores, -1e30), axis=-1)
+        return ops.einsum("bht,bhtd->bhd", ops.cast(share, values.dtype), values)
 
     def compute_output_shape(self, input_shape, condition_shape=None):
         return tuple(input_shape)
