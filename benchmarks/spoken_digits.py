@@ -103,6 +103,18 @@ def spoken(model, voices, options, temperature):
     return [row[:size, 0] for row, size in zip(x, sizes, strict=True)], labels, speakers
 
 
+def by_speaker(found, part, voices):
+    """Bits a sample of the recordings of each speaker."""
+    rows = {name: [i for i, v in enumerate(part.speakers) if v == name] for name in voices.speakers}
+    return {name: float(found[i].sum() / sum(len(part.x[k]) for k in i)) for name, i in rows.items()}
+
+
+def likeliest(model, part, voices):
+    """The share of recordings whose digit is the one of the ten under which they take the fewest bits."""
+    found = [bits(model, Part(part.x, [k] * len(part), part.speakers), voices) for k in voices.labels]
+    return float((np.argmin(found, axis=0) == indices(part.labels, voices.labels)).mean())
+
+
 def indices(names, known):
     return np.array([known.index(name) for name in names])
 
@@ -119,7 +131,16 @@ def heard(model, train_part, test, voices, options):
     sets = {"test recordings": (numbers(test), test.labels, test.speakers)}
     for temperature in options.temperatures:
         sets[f"generated, temperature {temperature:g}"] = spoken(model, voices, options, temperature)
-    return {name: _row(ears, *one, voices) for name, one in sets.items()}, sets
+    rows = {name: _row(ears, *one, voices) for name, one in sets.items()}
+    x, labels, speakers = next(reversed(sets.values()))
+    rows["white noise of these durations"] = _row(ears, noise(x, options.seed), labels, speakers, voices)
+    return rows, sets
+
+
+def noise(x, seed):
+    """White noise of the lengths of x: what the judge hears from durations alone."""
+    rng = np.random.default_rng(seed)
+    return [0.05 * rng.normal(size=len(one)) for one in x]
 
 
 def _row(ears, x, labels, speakers, voices):
@@ -163,7 +184,7 @@ def table(result):
     rows = {"WaveNet": result["wavenet"]["bits"], "histogram of levels": result["others"]["histogram of levels"]}
     for row in result["others"]["linear"]:
         rows[f"linear, order {row['order']}, {row['predicts']}, {row['law']}, {row['scale']}"] = row["bits"]
-    rows |= result["others"]["coders"]
+    rows |= {name: value for name, value in result["others"]["coders"].items() if "16 bit" not in name}
     lines += [f"| {name} | {value:.3f} |" for name, value in sorted(rows.items(), key=lambda row: row[1])]
     lines += ["", "| heard | recordings | digit | speaker |", "|---|---|---|---|"]
     for name, row in result["heard"].items():
@@ -199,6 +220,8 @@ def main():
     result["wavenet"] = {
         "bits": found.sum() / test.samples, "samples": test.samples, "weights": model.count_params(),
         "receptive_field": model.network.receptive_field, "network": NETWORK,
+        "bits_by_speaker": by_speaker(found, test, voices),
+        "likeliest_digit_is_right": likeliest(model, test.of(range(0, len(test), 5)), voices),
     }  # fmt: skip
     print(result["wavenet"], flush=True)
     if "others" not in result:
