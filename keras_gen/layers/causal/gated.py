@@ -65,11 +65,11 @@ class GatedResidualBlock(CausalLayer):
         """That of the convolution."""
         return self.convolution.receptive_field
 
-    def build(self, input_shape, condition_shape=None):
-        if input_shape[-1] != self.channels:
-            raise ValueError(f"GatedResidualBlock expects {self.channels} channels. Received: x {tuple(input_shape)}.")
-        self.convolution.build(input_shape)
-        self.out.build(input_shape)
+    def build(self, x_shape, condition_shape=None):
+        if x_shape[-1] != self.channels:
+            raise ValueError(f"GatedResidualBlock expects {self.channels} channels. Received: x {tuple(x_shape)}.")
+        self.convolution.build(x_shape)
+        self.out.build(x_shape)
 
     def of_taps(self, taps, condition=None):
         """residual and skip of the inputs at the K taps of the convolution, the oldest first, x_t the last."""

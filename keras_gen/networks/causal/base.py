@@ -30,12 +30,12 @@ class CausalNetwork(layers.CausalLayer):
         super().__init__(**kwargs)
         self.of_condition = None
 
-    def build(self, input_shape, condition_shape=None):
+    def build(self, x_shape, condition_shape=None):
         if condition_shape is not None:
-            size = self.added_channels(input_shape)
+            size = self.added_channels(x_shape)
             self.of_condition = keras.layers.Dense(size, use_bias=False, dtype=self.dtype_policy, name="of_condition")
             self.of_condition.build(tuple(condition_shape))
-        self.build_parts(tuple(input_shape))
+        self.build_parts(tuple(x_shape))
 
     # What a subclass writes.
 
