@@ -15,14 +15,10 @@ from pathlib import Path
 from applications import terminal
 from applications.arguments import add_model_options, not_negative, positive, probability, whole_number
 from applications.files import Failure, Usage, one_line
+from applications.molecules.lines import say
 from applications.resuming import interrupted
 
 EXIT = """exit code: 0, all done; 1, something could not be done, with a line that says why; 2, wrong usage"""
-
-
-def say(text):
-    """One line to the terminal's errors."""
-    terminal.say("molecules", text)
 
 
 def parser():

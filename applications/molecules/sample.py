@@ -5,7 +5,7 @@ from pathlib import Path
 from applications import sequences
 from applications.files import Failure, writable
 from applications.molecules import chemistry, sets
-from applications.molecules.__main__ import say
+from applications.molecules.lines import say
 from applications.molecules.train import END
 
 CANONICAL = "learned_canonical.smi"

@@ -15,7 +15,7 @@ import numpy as np
 from applications import arguments, resuming, sequences
 from applications.files import Failure, writable
 from applications.molecules import sets
-from applications.molecules.__main__ import say
+from applications.molecules.lines import say
 from keras_gen.datasets import Vocabulary
 
 END = "<end>"

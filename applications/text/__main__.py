@@ -1,9 +1,9 @@
 """Text, character by character: learn a file, write on from a prompt, say how many bits a character a text takes.
 
-    python -m applications.text train book.txt -o runs/book
-    python -m applications.text train -o runs/shakespeare --model lstm
-    python -m applications.text sample --model runs/book --prompt "It was " --length 500 --temperature 0.8
-    python -m applications.text score other.txt --model runs/book
+python -m applications.text train book.txt -o runs/book
+python -m applications.text train -o runs/shakespeare --model lstm
+python -m applications.text sample --model runs/book --prompt "It was " --length 500 --temperature 0.8
+python -m applications.text score other.txt --model runs/book
 """
 
 import argparse
@@ -16,13 +16,9 @@ from applications import terminal
 from applications.arguments import add_model_options, not_negative, positive, probability, whole_number
 from applications.files import Failure, Usage, one_line
 from applications.resuming import interrupted
+from applications.text.lines import say
 
 EXIT = """exit code: 0, all done; 1, something could not be done, with a line that says why; 2, wrong usage"""
-
-
-def say(text):
-    """One line to the terminal's errors."""
-    terminal.say("text", text)
 
 
 def parser():

@@ -12,7 +12,7 @@ import numpy as np
 from applications import sequences
 from applications.files import Failure, counted
 from applications.text import texts
-from applications.text.__main__ import say
+from applications.text.lines import say
 
 CHUNK = 4  # characters that are printed at a time
 

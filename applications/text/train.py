@@ -14,7 +14,7 @@ import numpy as np
 from applications import arguments, resuming, sequences
 from applications.files import writable
 from applications.text import texts
-from applications.text.__main__ import say
+from applications.text.lines import say
 from keras_gen.datasets import Vocabulary
 
 EMBEDDED = "the embedded text"
