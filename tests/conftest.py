@@ -1,5 +1,7 @@
 """Shared by all tests: the backend is printed, seeds are set, runs are temporary, real data is optional."""
 
+import contextlib
+import ctypes
 import gc
 import os
 from pathlib import Path
@@ -65,10 +67,24 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def collected():
-    """The models of a file, and what was compiled for them, are gone when it ends."""
+def collected(request):
+    """The models of a file, and what was compiled for them, are gone when it ends: a worker runs a hundred files."""
     yield
+    for kept in vars(request.module).values():
+        if hasattr(kept, "cache_clear"):
+            kept.cache_clear()
     gc.collect()
+    if keras.config.backend() == "jax":
+        import jax
+
+        jax.clear_caches()
+    _give_back()
+
+
+def _give_back():
+    """Memory that is free goes back to the machine; glibc keeps it otherwise."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def pytest_collection_modifyitems(items):
