@@ -47,6 +47,16 @@ CONDITIONS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def loops_as_graphs(monkeypatch):
+    """On TensorFlow loops are plain graphs here, since a process keeps all that XLA has compiled; those of the golden
+    sequences and of `test_causal` are XLA's, as a user's are.
+    """
+    if keras.config.backend() == "tensorflow":
+        compiled = backend.compile
+        monkeypatch.setattr(backend, "compile", lambda fn, variables=None, loop=False: compiled(fn, variables))
+
+
 @pytest.fixture(scope="module")
 def made():
     """Models by name and condition, made once, their weights spread so that probabilities are far from even."""
