@@ -31,6 +31,11 @@ def above_zero(text):
     return _number(text, lambda x: 0 < x < math.inf, "a number above 0")
 
 
+def share(text):
+    """A number in (0, 1)."""
+    return _number(text, lambda x: 0 < x < 1, "a number between 0 and 1")
+
+
 def not_negative(text):
     """A finite number of at least 0."""
     return _number(text, lambda x: 0 <= x < math.inf, "a number of at least 0")

@@ -7,14 +7,12 @@
 """
 
 import argparse
-import sys
 import warnings
 from pathlib import Path
 
-from applications import terminal
-from applications.cyclegan.files import DATA_SETS, LEAST, say
-from applications.files import Failure, one_line
-from applications.resuming import interrupted
+from applications import program
+from applications.arguments import above_zero, positive
+from applications.cyclegan.files import DATA_SETS, LEAST
 
 EXIT = """exit code: 0, all done; 1, something could not be done, each with a line that says why (the rest is done);
 2, wrong usage"""
@@ -73,52 +71,20 @@ def _finish(options, error):
         error(f"--size {options.size[0]} {options.size[1]}: the networks need at least {LEAST} {LEAST}")
 
 
-def positive(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def above_zero(text):
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
-    return number
+def command(name):
+    """The function of a command; loaded now, as it loads a backend."""
+    if name == "train":
+        from applications.cyclegan.train import train as run
+    else:
+        from applications.cyclegan.translate import translate as run
+    return run
 
 
 def main(arguments=None):
     """Run a command; returns the exit code."""
-    options = parse(arguments)
-    with terminal.watched():
-        return run(options)
-
-
-def run(options):
-    """As `main`, of parsed arguments."""
-    try:
-        if options.command == "train":
-            from applications.cyclegan.train import train as command
-        else:
-            from applications.cyclegan.translate import translate as command
-        return command(options)
-    except Failure as failure:
-        say(str(failure))
-    except KeyboardInterrupt as error:
-        say(interrupted(error, options.command == "train"))
-        return 130
-    except (ValueError, OSError, FloatingPointError, ImportError, MemoryError) as error:
-        say(one_line(error))
-    return 1
-
-
-def warned(message, *_, **__):
-    """A warning as a line of its own."""
-    terminal.end_lines()
-    return f"cyclegan: {one_line(message)}\n"
+    return program.run("cyclegan", command, parse(arguments))
 
 
 if __name__ == "__main__":
-    terminal.quiet_tensorflow()
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")  # refused anyway, in a line of our own
-    warnings.formatwarning = warned
-    sys.exit(main())
+    program.start("cyclegan", main)

@@ -8,22 +8,17 @@
 """
 
 import argparse
-import sys
-import warnings
 from pathlib import Path
 
-from applications import terminal
-from applications.density_estimation.tables import say
-from applications.files import Failure, Usage, one_line
-from applications.resuming import interrupted
+from applications import program
+from applications.arguments import above_zero, positive, share, whole_number
 
 TOYS = ("8gaussians", "moons", "circles", "rings", "2spirals", "checkerboard", "pinwheel")
 FLOWS = ("nice", "realnvp", "maf", "iaf", "spline", "spline-ar", "ffjord")
-EXIT = """exit code: 0, all done; 1, something could not be done, with a line that says why; 2, wrong usage"""
 
 
 def parser():
-    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": EXIT}
+    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": program.EXIT}
     main = argparse.ArgumentParser(prog="python -m applications.density_estimation", description=__doc__, **raw)
     commands = main.add_subparsers(dest="command", required=True, metavar="train | score | sample")
     _train_options(commands.add_parser("train", help="learn the density of a table", **raw))
@@ -76,36 +71,6 @@ def _sample_options(parser):
     parser.add_argument("--seed", type=whole_number, default=0, help="default %(default)s")
 
 
-def positive(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def whole_number(text):
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, not {text!r}")
-    return int(text)
-
-
-def above_zero(text):
-    return _between(text, float("inf"), "a number above 0")
-
-
-def share(text):
-    return _between(text, 1.0, "a number between 0 and 1")
-
-
-def _between(text, most, expected):
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < most:
-        raise argparse.ArgumentTypeError(f"expected {expected}, not {text!r}")
-    return number
-
-
 def command(name):
     """The function of a command; loaded now, as it loads a backend."""
     if name == "train":
@@ -119,38 +84,8 @@ def command(name):
 
 def main(arguments=None):
     """Run a command; returns the exit code."""
-    try:
-        options = parser().parse_args(arguments)
-    except SystemExit as ended:  # argparse has said why
-        return ended.code
-    with terminal.watched():
-        return run(options)
-
-
-def run(options):
-    """As `main`, of parsed arguments."""
-    try:
-        return command(options.command)(options)
-    except Usage as usage:
-        say(f"error: {usage}")
-        return 2
-    except Failure as failure:
-        say(f"error: {failure}")
-    except KeyboardInterrupt as error:
-        say(interrupted(error, options.command == "train"))
-        return 130
-    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
-        say(f"error: {one_line(error)}")
-    return 1
-
-
-def warned(message, *_, **__):
-    """A warning as a line of its own."""
-    terminal.end_lines()
-    return f"density_estimation: {one_line(message)}\n"
+    return program.main("density_estimation", parser, command, arguments)
 
 
 if __name__ == "__main__":
-    warnings.formatwarning = warned
-    terminal.quiet_tensorflow()
-    sys.exit(main())
+    program.start("density_estimation", main)

@@ -9,21 +9,14 @@
 """
 
 import argparse
-import sys
-import warnings
 from pathlib import Path
 
-from applications import terminal
+from applications import program
 from applications.arguments import above_zero, not_negative, positive, whole_number
-from applications.files import Failure, Usage, one_line
-from applications.resuming import interrupted
-from applications.speech.lines import say
-
-EXIT = """exit code: 0, all done; 1, something could not be done, with a line that says why; 2, wrong usage"""
 
 
 def parser():
-    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": EXIT}
+    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": program.EXIT}
     main = argparse.ArgumentParser(prog="python -m applications.speech", description=__doc__, **raw)
     commands = main.add_subparsers(dest="command", required=True, metavar="train | speak | continue")
     _train_options(commands.add_parser("train", help="learn recordings", **raw))
@@ -87,38 +80,8 @@ def command(name):
 
 def main(arguments=None):
     """Run a command; returns the exit code."""
-    try:
-        options = parser().parse_args(arguments)
-    except SystemExit as ended:  # argparse has said why
-        return ended.code
-    with terminal.watched():
-        return run(options)
-
-
-def run(options):
-    """As `main`, of parsed arguments."""
-    try:
-        return command(options.command)(options)
-    except Usage as usage:
-        say(f"error: {usage}")
-        return 2
-    except Failure as failure:
-        say(f"error: {failure}")
-    except KeyboardInterrupt as error:
-        say(interrupted(error, options.command == "train"))
-        return 130
-    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
-        say(f"error: {one_line(error)}")
-    return 1
-
-
-def warned(message, *_, **__):
-    """A warning as a line of its own."""
-    terminal.end_lines()
-    return f"speech: {one_line(message)}\n"
+    return program.main("speech", parser, command, arguments)
 
 
 if __name__ == "__main__":
-    warnings.formatwarning = warned
-    terminal.quiet_tensorflow()
-    sys.exit(main())
+    program.start("speech", main)

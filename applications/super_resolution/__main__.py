@@ -7,14 +7,10 @@
 """
 
 import argparse
-import sys
-import warnings
 from pathlib import Path
 
-from applications import terminal
-from applications.files import Failure, Usage, one_line
-from applications.resuming import interrupted
-from applications.super_resolution.files import say
+from applications import program
+from applications.arguments import above_zero, positive, whole_number
 
 NETWORKS = ("espcn", "edsr", "srresnet", "rrdb")
 EXIT = """exit code: 0, all done; 1, something could not be done, each with a line that says why (the rest is done);
@@ -76,28 +72,6 @@ def _train_options(parser):
     parser.add_argument("--seed", type=whole_number, default=0, help="default %(default)s")
 
 
-def positive(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, not {text!r}")
-    return int(text)
-
-
-def whole_number(text):
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, not {text!r}")
-    return int(text)
-
-
-def above_zero(text):
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, not {text!r}")
-    return number
-
-
 def command(name):
     """The function of a command; loaded now, as it loads a backend."""
     if name == "upscale":
@@ -111,38 +85,8 @@ def command(name):
 
 def main(arguments=None):
     """Run a command; returns the exit code."""
-    try:
-        options = parser().parse_args(arguments)
-    except SystemExit as ended:  # argparse has said why
-        return ended.code
-    with terminal.watched():
-        return run(options)
-
-
-def run(options):
-    """As `main`, of parsed arguments."""
-    try:
-        return command(options.command)(options)
-    except Usage as usage:
-        say(f"error: {usage}")
-        return 2
-    except Failure as failure:
-        say(f"error: {failure}")
-    except KeyboardInterrupt as error:
-        say(interrupted(error, options.command == "train"))
-        return 130
-    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
-        say(f"error: {one_line(error)}")
-    return 1
-
-
-def warned(message, *_, **__):
-    """A warning as a line of its own."""
-    terminal.end_lines()
-    return f"super_resolution: {one_line(message)}\n"
+    return program.main("super_resolution", parser, command, arguments)
 
 
 if __name__ == "__main__":
-    warnings.formatwarning = warned
-    terminal.quiet_tensorflow()
-    sys.exit(main())
+    program.start("super_resolution", main)

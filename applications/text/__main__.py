@@ -1,28 +1,20 @@
 """Text, character by character: learn a file, write on from a prompt, say how many bits a character a text takes.
 
-python -m applications.text train book.txt -o runs/book
-python -m applications.text train -o runs/shakespeare --model lstm
-python -m applications.text sample --model runs/book --prompt "It was " --length 500 --temperature 0.8
-python -m applications.text score other.txt --model runs/book
+    python -m applications.text train book.txt -o runs/book
+    python -m applications.text train -o runs/shakespeare --model lstm
+    python -m applications.text sample --model runs/book --prompt "It was " --length 500 --temperature 0.8
+    python -m applications.text score other.txt --model runs/book
 """
 
 import argparse
-import os
-import sys
-import warnings
 from pathlib import Path
 
-from applications import terminal
+from applications import program
 from applications.arguments import add_model_options, not_negative, positive, probability, whole_number
-from applications.files import Failure, Usage, one_line
-from applications.resuming import interrupted
-from applications.text.lines import say
-
-EXIT = """exit code: 0, all done; 1, something could not be done, with a line that says why; 2, wrong usage"""
 
 
 def parser():
-    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": EXIT}
+    raw = {"formatter_class": argparse.RawDescriptionHelpFormatter, "epilog": program.EXIT}
     main = argparse.ArgumentParser(prog="python -m applications.text", description=__doc__, **raw)
     commands = main.add_subparsers(dest="command", required=True, metavar="train | sample | score")
     _train_options(commands.add_parser("train", help="learn a text", **raw))
@@ -65,40 +57,8 @@ def command(name):
 
 def main(arguments=None):
     """Run a command; returns the exit code."""
-    try:
-        options = parser().parse_args(arguments)
-    except SystemExit as ended:  # argparse has said why
-        return ended.code
-    with terminal.watched():
-        return run(options)
-
-
-def run(options):
-    """As `main`, of parsed arguments."""
-    try:
-        return command(options.command)(options)
-    except Usage as usage:
-        say(f"error: {usage}")
-        return 2
-    except BrokenPipeError:  # who reads has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
-    except Failure as failure:
-        say(f"error: {failure}")
-    except KeyboardInterrupt as error:
-        say(interrupted(error, options.command == "train"))
-        return 130
-    except (ValueError, OSError, ImportError, FloatingPointError, MemoryError) as error:
-        say(f"error: {one_line(error)}")
-    return 1
-
-
-def warned(message, *_, **__):
-    """A warning as a line of its own."""
-    terminal.end_lines()
-    return f"text: {one_line(message)}\n"
+    return program.main("text", parser, command, arguments)
 
 
 if __name__ == "__main__":
-    warnings.formatwarning = warned
-    terminal.quiet_tensorflow()
-    sys.exit(main())
+    program.start("text", main)
