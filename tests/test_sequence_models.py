@@ -77,7 +77,7 @@ def differences(model, cached, naive, keys, condition, given):
     """None if the samples agree; else the least margin of a draw at the first difference."""
     a, b = (ops.convert_to_numpy(model.elements(ops.convert_to_tensor(x))) for x in (cached, naive))
     if model.classes is None:
-        np.testing.assert_allclose(a, b, atol=2e-4)
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # rounding, fed back ten times
         return None
     wrong = (a != b).reshape(len(a), LENGTH, -1).any(-1)
     if not wrong.any():
@@ -141,7 +141,7 @@ def test_in_painted_samples_keep_what_is_known_and_are_the_naive_ones(made, name
     if model.stop_token is None:
         np.testing.assert_allclose(cached[known], x[known], atol=1e-6)
     y = model.inpaint(x, known, seed=5)
-    np.testing.assert_allclose(y, cached, atol=2e-4)
+    np.testing.assert_allclose(y, cached, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["char_rnn", "transformer", "transformer_that_stops"])

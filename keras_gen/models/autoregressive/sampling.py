@@ -74,7 +74,10 @@ class SequenceSampling:
     def _looped(self, body, count, state, out):
         if self.stop_token is None:
             return backend.loop(count, lambda i, s: body(i, *s), (state, out))
-        live = lambda i, state, out: ops.logical_and(i < count, ops.logical_not(ops.all(state["ended"])))  # noqa: E731
+
+        def live(i, state, out):
+            return ops.logical_and(i < count, ops.logical_not(ops.all(state["ended"])))
+
         start = (ops.zeros((), "int32"), state, out)
         return ops.while_loop(live, lambda i, state, out: (i + 1, *body(i, state, out)), start)[1:]
 
