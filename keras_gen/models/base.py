@@ -13,7 +13,6 @@ import functools
 import inspect
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_gen import backend
@@ -84,11 +83,11 @@ class GenerativeModel(Fitting, Guarded, Steps, Twins, Saving, backend.Trainer, k
                 "Expected `num_classes` (labels) or `condition_shape` (vectors, images), not both. "
                 f"Received: num_classes={num_classes}, condition_shape={condition_shape}."
             )
-        self.event_shape = _shape(event_shape, "event_shape")
+        self.event_shape = inputs.check_sizes(event_shape, "event_shape")
         self.num_classes = None if num_classes is None else inputs.check_count(num_classes, "num_classes")
         self.condition_shape = () if num_classes is not None else condition_shape
         if condition_shape is not None:
-            self.condition_shape = _shape(condition_shape, "condition_shape")
+            self.condition_shape = inputs.check_sizes(condition_shape, "condition_shape")
         self.diagnostics = []
         self._compiled_functions = {}
         self._run = self._guard = None
@@ -203,11 +202,3 @@ class GenerativeModel(Fitting, Guarded, Steps, Twins, Saving, backend.Trainer, k
             "AutoregressiveModel, LinearDynamicalSystem, NormalizingFlow, ProbabilisticPCA; a bound: VAE, "
             "ConditionalVAE, IWAE."
         )
-
-
-def _shape(shape, name):
-    """`shape` as a tuple of positive ints."""
-    items = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
-    if not items or not all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) and i > 0 for i in items):
-        raise ValueError(f"Expected `{name}` as a tuple of positive integers. Received: {name}={shape!r}.")
-    return tuple(int(i) for i in items)

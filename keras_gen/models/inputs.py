@@ -170,3 +170,11 @@ def check_temperature(temperature):
     if not number or not np.isfinite(temperature) or temperature < 0:
         raise ValueError(f"Expected `temperature` as a finite number >= 0. Received: temperature={temperature!r}.")
     return float(temperature)
+
+
+def check_sizes(shape, name):
+    """`shape` as a tuple of at least one positive int; a lone int is one of one."""
+    items = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if not items or not all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) and i > 0 for i in items):
+        raise ValueError(f"Expected `{name}` as a tuple of positive integers. Received: {name}={shape!r}.")
+    return tuple(int(i) for i in items)

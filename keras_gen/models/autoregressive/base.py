@@ -21,6 +21,7 @@ Reference:
 """
 
 import math
+import numbers
 
 import keras
 import numpy as np
@@ -126,7 +127,8 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
     def _check_stop(self, token):
         if token is None:
             return None
-        if self.vocabulary_size is None or not 0 <= int(token) < self.vocabulary_size:
+        whole = isinstance(token, numbers.Integral) and not isinstance(token, bool)
+        if self.vocabulary_size is None or not whole or not 0 <= token < self.vocabulary_size:
             raise ValueError(
                 f"Expected `stop_token` as a token below vocabulary_size={self.vocabulary_size}. Received: {token!r}."
             )

@@ -74,7 +74,7 @@ class LinearAR(AutoregressiveModel):
     def __init__(self, event_shape, order=1, **kwargs):
         refuse_condition(type(self).__name__, kwargs)
         self.order = inputs.check_count(order, "order")
-        channels = tuple(event_shape)[-1]
+        channels = inputs.check_sizes(event_shape, "event_shape")[-1]
         wide = keras.dtype_policies.get(kwargs.get("dtype") or keras.config.dtype_policy()).variable_dtype == "float64"
         options = {"kernel_initializer": "zeros", "dtype": "float64" if wide else "float32", "name": "network"}
         network = layers.CausalConv1D(channels, order, **options)

@@ -15,6 +15,7 @@ Reference:
 import keras
 
 from keras_gen import layers, networks
+from keras_gen.models import inputs
 from keras_gen.models.autoregressive.base import AutoregressiveModel
 
 DOUBLING = tuple(2**i for i in range(10))
@@ -108,7 +109,7 @@ class WaveNet(_Recipe):
             )
         if head == "discretized_logistic_mixture":
             options = {"components": 10, "low": -1.0, "high": 1.0, "bins": 2**16, "dtype": kwargs.get("dtype")}
-            head = layers.DiscretizedLogisticMixtureHead(tuple(event_shape)[1:], **options)
+            head = layers.DiscretizedLogisticMixtureHead(inputs.check_sizes(event_shape, "event_shape")[1:], **options)
         quantizer = layers.MuLawQuantizer() if quantizer == "mu_law" else quantizer
         kwargs.setdefault("embedding_size", channels)
         network = networks.GatedConvolutions(**own, dtype=kwargs.get("dtype"), name="network")
@@ -180,6 +181,6 @@ class CausalTransformer(_Recipe):
         own = {"width": width, "depth": depth, "heads": heads, "positions": positions, "dropout": dropout}
         if kwargs.setdefault("embedding_size", width) != width:
             raise ValueError(f"Expected no `embedding_size` but width={width}. Received: {kwargs['embedding_size']}.")
-        longest = tuple(event_shape)[0] if positions == "learned" else None
+        longest = inputs.check_sizes(event_shape, "event_shape")[0] if positions == "learned" else None
         network = networks.Transformer(**own, max_length=longest, dtype=kwargs.get("dtype"), name="network")
         super().__init__(event_shape, network, own, vocabulary_size=vocabulary_size, **kwargs)
