@@ -16,6 +16,8 @@ contract that each backend fulfils in a file of its own:
 | `entry(x, index, axis)` | one entry of x along an axis, at an index that a loop may count |
 | `entries(x, indices)` | entries of x along its first axis |
 | `loop(count, body, state)` | `state = body(i, state)` for i = 0, ..., count - 1, for many short steps |
+| `scan(step, carry, xs, steps, reverse)` | what a list carries after each step of a loop over the first axis of xs |
+| `scan_has_gradient` | whether the above can be differentiated |
 | `put(x, index, row, axis)` | x with one entry along an axis replaced; x is used up: on torch it is written in place |
 | `when(condition, fn, otherwise)` | `fn()`, with what it writes, where a scalar is true; else `otherwise` |
 | `check_dtype(dtype, owner)` | raises where the backend would silently compute in a narrower dtype |
@@ -64,6 +66,8 @@ if keras.config.backend() == "tensorflow":
         no_grad,
         put,
         reproducible,
+        scan,
+        scan_has_gradient,
         value_and_grad,
         vjp,
         when,
@@ -83,6 +87,8 @@ elif keras.config.backend() == "jax":
         no_grad,
         put,
         reproducible,
+        scan,
+        scan_has_gradient,
         value_and_grad,
         vjp,
         when,
@@ -103,6 +109,8 @@ elif keras.config.backend() == "torch":
         normalized_by_batch,
         put,
         reproducible,
+        scan,
+        scan_has_gradient,
         transposed_convolution,
         value_and_grad,
         vjp,
@@ -146,6 +154,8 @@ __all__ = [
     "reproducible",
     "row_dataset",
     "rows",
+    "scan",
+    "scan_has_gradient",
     "set_random_state",
     "share",
     "summed",

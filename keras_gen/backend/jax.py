@@ -179,6 +179,14 @@ def loop(count, body, state):
     return keras.ops.fori_loop(0, count, body, state)
 
 
+scan_has_gradient = True
+
+
+def scan(step, carry, xs, steps, reverse=False):
+    """The values of `carry = step(carry, [x[t] for x in xs])` after each t, stacked; the carry is a list."""
+    return keras.ops.scan(lambda c, x: (step(c, x),) * 2, carry, xs, length=steps, reverse=reverse)[1]
+
+
 def reproducible(model):
     """Whether a training gives the same bits each time."""
     return True

@@ -166,8 +166,33 @@ def put(x, index, row, axis=0):
 
 
 def loop(count, body, state):
-    """`state = body(i, state)` for i = 0, ..., count - 1, as one loop of the compiled program."""
-    return keras.ops.fori_loop(0, count, body, state)
+    """`state = body(i, state)` for i = 0, ..., count - 1, as one loop of the compiled program.
+
+    XLA can differentiate a loop that is told how often it turns, and no other.
+    """
+
+    def turn(i, state):
+        return i + 1, body(i, state)
+
+    return tf.while_loop(lambda i, _: i < count, turn, (0, state), maximum_iterations=count)[1]
+
+
+scan_has_gradient = False
+
+
+def scan(step, carry, xs, steps, reverse=False):
+    """The values of `carry = step(carry, [x[t] for x in xs])` after each t, stacked; the carry is a list.
+
+    Without a gradient: XLA differentiates no loop that stacks what it computes.
+    """
+
+    def turn(i, state):
+        t = steps - 1 - i if reverse else i
+        carry = step(state[0], [x[t] for x in xs])
+        return carry, [put(record, t, c) for record, c in zip(state[1], carry, strict=True)]
+
+    records = [tf.repeat(tf.zeros_like(c)[None], steps, axis=0) for c in carry]
+    return loop(steps, turn, (carry, records))[1]
 
 
 def reproducible(model):

@@ -241,6 +241,14 @@ def _traced(step, i, flat):
         return torch.jit.freeze(program.eval())
 
 
+scan_has_gradient = True
+
+
+def scan(step, carry, xs, steps, reverse=False):
+    """The values of `carry = step(carry, [x[t] for x in xs])` after each t, stacked; the carry is a list."""
+    return keras.ops.scan(lambda c, x: (step(c, x),) * 2, carry, xs, length=steps, reverse=reverse)[1]
+
+
 def reproducible(model):
     """Whether a training gives the same bits each time."""
     return True

@@ -11,10 +11,10 @@
   the size of a batch is not known: it cannot differentiate a loop whose shapes are not.
 """
 
-import keras
 import numpy as np
 from keras import ops
 
+from keras_gen import backend
 from keras_gen.integrate.states import Layout
 from keras_gen.integrate.tableaus import advance, get_method, pull_back
 
@@ -93,7 +93,7 @@ class _Steps:
 
     def solve(self, y, parameters):
         """Rows at the end."""
-        return repeat(self.count, lambda i, y: self._step(i, y, parameters), y)
+        return backend.loop(self.count, lambda i, y: self._step(i, y, parameters), y)
 
     def recorded(self, y, parameters):
         """Rows at the end, and those at the start of each step, `(steps, batch, M)`."""
@@ -102,7 +102,7 @@ class _Steps:
             y, record = carry
             return self._step(i, y, parameters), ops.slice_update(record, (i, 0, 0), y[None])
 
-        return repeat(self.count, turn, (y, ops.repeat(ops.zeros_like(y)[None], self.count, axis=0)))
+        return backend.loop(self.count, turn, (y, ops.repeat(ops.zeros_like(y)[None], self.count, axis=0)))
 
     def pull_back(self, record, parameters, upstream):
         """The gradients in y(t_0) and in each of the parameters."""
@@ -114,18 +114,7 @@ class _Steps:
             adjoint, *more = pull_back(self.fn, *interval, record[i], parameters, self.tableau, adjoint)
             return (adjoint, *(a + b for a, b in zip(sums, more, strict=True)))
 
-        return repeat(self.count, turn, (upstream, *(ops.zeros_like(p) for p in parameters)))
-
-
-def repeat(n, body, value):
-    """`body(i, value)` for i = 0 ... n - 1, with a gradient on every backend.
-
-    TensorFlow's XLA can only differentiate a loop that is told how often it turns.
-    """
-    if keras.config.backend() != "tensorflow":
-        return ops.fori_loop(0, n, body, value)
-    turn = lambda i, value: (i + 1, body(i, value))  # noqa: E731
-    return ops.while_loop(lambda i, _: i < n, turn, (0, value), maximum_iterations=n)[1]
+        return backend.loop(self.count, turn, (upstream, *(ops.zeros_like(p) for p in parameters)))
 
 
 def _check_times(times):

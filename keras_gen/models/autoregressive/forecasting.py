@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from keras_gen import random
+from keras_gen import backend, random
 from keras_gen.models import inputs
 from keras_gen.models.autoregressive import kalman
-from keras_gen.models.autoregressive.recursion import covariance, trace, transpose, triangle
+from keras_gen.models.autoregressive.recursion import covariance, transpose, triangle
 
 
 class Moments(NamedTuple):
@@ -77,7 +77,7 @@ class Forecasting:
             system = self._current()
             start = kalman.filter_covariances(system, length).factor[-1]
             step = lambda carry, _: [triangle([ops.matmul(system.A, carry[0]), system.L_Q])]  # noqa: E731
-            seen = ops.matmul(system.C, trace(step, [start], [], steps)[0])
+            seen = ops.matmul(system.C, backend.scan(step, [start], [], steps)[0])
             return triangle([seen, ops.repeat(system.L_R[None], steps, axis=0)])
 
         return self._moments(f"forecast_{steps}", x, run, spread, batch_size, verbose)

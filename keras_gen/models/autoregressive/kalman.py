@@ -39,7 +39,8 @@ from typing import NamedTuple
 
 from keras import ops
 
-from keras_gen.models.autoregressive.recursion import recur, trace, transpose, triangle
+from keras_gen import backend
+from keras_gen.models.autoregressive.recursion import recur, transpose, triangle
 
 
 class System(NamedTuple):
@@ -89,7 +90,7 @@ def filter_covariances(system, steps):
 
     nothing = ops.zeros_like(system.L_0)
     start = [system.L_0, nothing, ops.zeros_like(system.L_R), none, nothing]
-    _, predicted, innovation, cross, factor = trace(step, start, [], steps)
+    _, predicted, innovation, cross, factor = backend.scan(step, start, [], steps)
     return Filtered(predicted, innovation, factor, _divide(cross, innovation))
 
 
@@ -122,7 +123,7 @@ def smoother_covariances(system, filtered):
     both = triangle([ops.matmul(system.A, factor), noise], [factor, ops.zeros_like(factor)])
     gain, conditional = _divide(both[:, q:, :q], both[:, :q, :q]), both[:, q:, q:]
     step = lambda carry, x: [triangle([ops.matmul(x[0], carry[0]), x[1]])]  # noqa: E731
-    (before,) = trace(step, [filtered.factor[-1]], [gain, conditional], factor.shape[0], reverse=True)
+    (before,) = backend.scan(step, [filtered.factor[-1]], [gain, conditional], factor.shape[0], reverse=True)
     return Smoothed(ops.concatenate([before, filtered.factor[-1:]]), gain, conditional)
 
 

@@ -5,13 +5,12 @@ A linear recursion u_t = M_t u_(t-1) + b_t has, for upstream gradients g_t, the 
     l_t = g_t + M_(t+1)^T l_(t+1)  in b_t,        l_t u_(t-1)^T  in M_t,        M_1^T l_1  in u_0,                 (1)
 
 the first of which is a linear recursion again, in the other direction of time: so it can be differentiated any number
-of times. TensorFlow needs (1) by hand, for its XLA differentiates no loop that stacks what it computes.
+of times. (1) is written by hand where a loop that stacks what it computes has no gradient.
 """
 
-import keras
 from keras import ops
 
-from keras_gen.integrate.fixed import repeat
+from keras_gen import backend
 
 
 def transpose(matrices):
@@ -32,36 +31,20 @@ def triangle(*rows):
     return transpose(upper * ops.cast(signs, upper.dtype)[..., None])
 
 
-def trace(step, carry, xs, steps, reverse=False):
-    """The values of `carry = step(carry, [x[t] for x in xs])` after each t, stacked; a compiled loop.
-
-    Without a gradient on TensorFlow, whose XLA differentiates no loop that stacks; see `recur`.
-    """
-    if keras.config.backend() != "tensorflow":
-        run = lambda carry, x: (step(carry, x),) * 2  # noqa: E731
-        return ops.scan(run, carry, xs, length=steps, reverse=reverse)[1]
-
-    def turn(i, state):
-        t = steps - 1 - i if reverse else i
-        carry = step(state[0], [x[t] for x in xs])
-        return carry, [ops.slice_update(r, (t, 0, 0), c[None]) for r, c in zip(state[1], carry, strict=True)]
-
-    records = [ops.repeat(ops.zeros_like(c)[None], steps, axis=0) for c in carry]
-    return repeat(steps, turn, (carry, records))[1]
-
-
 def recur(matrices, terms, start, reverse=False):
     """u_t = M_t u_(t-1) + b_t for each row of `start` `(n, q)`: M `(T, q, q)`, b and the result `(T, n, q)`.
 
     With `reverse`, u_t = M_t u_(t+1) + b_t. Its gradients are (1).
     """
-    run = _recur_by_hand if keras.config.backend() == "tensorflow" else _recur
+    run = _recur if backend.scan_has_gradient else _recur_by_hand
     return run(matrices, terms, start, reverse)
 
 
 def _recur(matrices, terms, start, reverse):
-    step = lambda u, x: [ops.matmul(u[0], transpose(x[0])) + x[1]]  # noqa: E731
-    return trace(step, [start], [matrices, terms], matrices.shape[0], reverse)[0]
+    def step(u, x):
+        return [ops.matmul(u[0], transpose(x[0])) + x[1]]
+
+    return backend.scan(step, [start], [matrices, terms], matrices.shape[0], reverse)[0]
 
 
 def _recur_by_hand(matrices, terms, start, reverse):
