@@ -134,6 +134,13 @@ def test_a_copy_by_configuration_and_weights_is_the_same_map(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_what_was_loaded_or_has_a_policy_for_its_dtype_can_be_saved(name):
+    bijection = CASES[name].make(dtype=keras.DTypePolicy("float32"))
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(bijection))
+    assert keras.saving.serialize_keras_object(copy) == keras.saving.serialize_keras_object(bijection)
+
+
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_events_stay_in_float32_under_a_policy_of_half_precision(name, policy):
     bijection, tolerance = made(name, policy), CASES[name].tolerance

@@ -7,7 +7,7 @@ import scipy.stats
 from keras import ops
 
 from keras_gen import distributions, layers, random
-from keras_gen.models import NICE, NormalizingFlow
+from keras_gen.models import NICE, NormalizingFlow, RealNVP
 
 
 def coupling_flow(event=2, **kwargs):
@@ -73,6 +73,15 @@ def test_act_norm_is_set_by_the_first_batch_of_the_first_fit_alone():
     np.testing.assert_allclose([z.mean(0), z.std(0)], [[0, 0], [1, 1]], atol=1e-4)
     model.fit(10.0 * x, verbose=0)
     np.testing.assert_array_equal(model.encode(x[:128]), z)
+
+
+def test_a_flow_that_was_loaded_is_saved_again(tmp_path):
+    model, x = RealNVP((2,), steps=1, units=(4,)), two_moons(8)[0]
+    for name in ("first.keras", "second.keras"):
+        model.save(tmp_path / name)
+        copy = keras.saving.load_model(tmp_path / name)
+        np.testing.assert_array_equal(copy.log_prob(x), model.log_prob(x))
+        model = copy
 
 
 @pytest.mark.parametrize("kind", ["bijection", "base"])

@@ -53,6 +53,10 @@ class _Elementwise(Bijection):
         z = z if low is None else ops.maximum(z, low)
         return z if high is None else ops.minimum(z, high)
 
+    def get_config(self):
+        """Written out, though it adds nothing: Keras's own fails where a dtype policy was given as an object."""
+        return super().get_config()
+
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class Exp(_Elementwise):

@@ -52,6 +52,10 @@ class _Channels(Bijection):
         positions = float(math.prod(self.event_shape[:-1]))
         return ops.broadcast_to(positions * ops.sum(log_scale), (ops.shape(x)[0],))
 
+    def get_config(self):
+        """Written out, though it adds nothing: Keras's own fails where a dtype policy was given as an object."""
+        return super().get_config()
+
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class ActNorm(_Channels):
