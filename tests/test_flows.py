@@ -1,5 +1,7 @@
 """Normalizing flows as models: exact densities, conditions, data-dependent layers, grey levels."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from keras import ops
 
 from keras_gen import distributions, layers, random
 from keras_gen.models import NICE, NormalizingFlow, RealNVP
+
+
+X64 = keras.config.backend() != "jax" or os.environ.get("JAX_ENABLE_X64") == "1"
 
 
 def coupling_flow(event=2, **kwargs):
@@ -73,6 +78,18 @@ def test_act_norm_is_set_by_the_first_batch_of_the_first_fit_alone():
     np.testing.assert_allclose([z.mean(0), z.std(0)], [[0, 0], [1, 1]], atol=1e-4)
     model.fit(10.0 * x, verbose=0)
     np.testing.assert_array_equal(model.encode(x[:128]), z)
+
+
+@pytest.mark.skipif(not X64, reason="JAX needs JAX_ENABLE_X64=1")
+def test_a_list_of_bijections_is_computed_in_float64_where_the_model_is():
+    x = two_moons(16)[0].astype("float64")
+    listed = [layers.ActNorm(dtype="float64"), layers.AffineCoupling((8,), dtype="float64")]
+    for model in (RealNVP((2,), steps=2, units=(8,), dtype="float64"), NormalizingFlow((2,), listed, dtype="float64")):
+        np.testing.assert_allclose(model.decode(model.encode(x)), x, rtol=0, atol=1e-12)
+    head = layers.FlowHead((2,), [layers.AffineCoupling((8,), dtype="float64")], dtype="float64")
+    assert head.bijection.real_dtype == "float64"
+    with pytest.raises(ValueError, match="bijections of float64 in a flow of float64.*AffineCoupling"):
+        NormalizingFlow((2,), layers.AffineCoupling((8,)), dtype="float64")
 
 
 def test_a_flow_that_was_loaded_is_saved_again(tmp_path):

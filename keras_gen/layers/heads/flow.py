@@ -52,7 +52,8 @@ class FlowHead(DistributionHead):
         options = {k: v for k, v in kwargs.items() if k not in own}
         self.base_options = options
         self.base_head = NormalHead(self.event_shape, dtype=self.dtype_policy, name="base_head", **options)
-        self.bijection = Chain(bijection) if isinstance(bijection, (list, tuple)) else bijection
+        many = isinstance(bijection, (list, tuple))
+        self.bijection = Chain(bijection, dtype=self.dtype_policy) if many else bijection
         if not isinstance(self.bijection, Bijection):
             raise ValueError(f"Expected `bijection` as a `layers.Bijection` or a list. Received: {bijection!r}.")
 

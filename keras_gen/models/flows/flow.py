@@ -56,9 +56,10 @@ class NormalizingFlow(Coding, GenerativeModel):
         name, dtype: as in `keras.Model`.
 
     Raises:
-        ValueError: no bijections; a base that is no density of events of z's shape; a condition that neither f nor the
-            base takes, or the reverse; `levels` below 2; data out of the bijection's domain; at `fit`, NaN, and
-            elements of continuous x that do not vary, where a density has no upper bound.
+        ValueError: no bijections, or some of float32 in a flow of float64; a base that is no density of events of z's
+            shape; a condition that neither f nor the base takes, or the reverse; `levels` below 2; data out of the
+            bijection's domain; at `fit`, NaN, and elements of continuous x that do not vary, where a density has no
+            upper bound.
 
     Example:
         >>> import keras, numpy as np
@@ -88,9 +89,9 @@ class NormalizingFlow(Coding, GenerativeModel):
         **kwargs,
     ):  # fmt: skip
         super().__init__(event_shape, num_classes=num_classes, condition_shape=condition_shape, **kwargs)
-        self.bijection = layers.Chain(bijection) if isinstance(bijection, (list, tuple)) else bijection
-        if not isinstance(self.bijection, layers.Bijection):
-            raise ValueError(f"Expected `bijection` as a `layers.Bijection` or a list. Received: {bijection!r}.")
+        many = isinstance(bijection, (list, tuple))
+        self.bijection = layers.Chain(bijection, dtype=self.dtype_policy) if many else bijection
+        self._check_bijection()
         self.base, self.seed = base, seed
         self.levels = _check_levels(levels)
         self.noise, self.test_noise = random.Noise(seed), random.Noise(seed)
@@ -103,6 +104,17 @@ class NormalizingFlow(Coding, GenerativeModel):
         zeros = ops.zeros(self.latent_shape, self.real_dtype)
         self._standard_normal = Normal(zeros, 1.0, event_shape=self.latent_shape)
         self._pending, self._begun = True, False
+
+    def _check_bijection(self):
+        if not isinstance(self.bijection, layers.Bijection):
+            raise ValueError(f"Expected `bijection` as a `layers.Bijection` or a list. Received: {self.bijection!r}.")
+        parts = [part for part in self.bijection._flatten_layers() if isinstance(part, layers.Bijection)]
+        narrow = [part for part in parts if part.real_dtype != self.real_dtype == "float64"]
+        if narrow:
+            raise ValueError(
+                f"Expected bijections of float64 in a flow of float64. Received: {type(narrow[0]).__name__} "
+                f"{narrow[0].name!r}, which computes in {narrow[0].real_dtype}. Build it with dtype='float64'."
+            )
 
     def _check_condition_is_used(self):
         taken = self.bijection.takes_condition or getattr(self.base, "conditional", False)
