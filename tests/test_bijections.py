@@ -247,6 +247,16 @@ def test_a_chain_is_initialised_part_by_part():
     np.testing.assert_allclose([z.mean(0), z.std(0)], [[0.0] * 4, [1.0] * 4], atol=1e-4)
 
 
+def test_an_inverse_is_initialised_by_what_comes_to_its_other_side():
+    x = 5.0 + 3.0 * np.random.default_rng(0).normal(size=(256, 4)).astype("float32")
+    for make in (kl.ActNorm, lambda: kl.Chain([kl.ActNorm(), kl.Inverse(kl.ActNorm()), kl.AffineCoupling((8,))])):
+        inverse = kl.Inverse(make())
+        z = ops.convert_to_numpy(inverse.initialize(x))
+        np.testing.assert_allclose([z.mean(0), z.std(0)], [[0.0] * 4, [1.0] * 4], atol=1e-4)
+        np.testing.assert_array_equal(z, ops.convert_to_numpy(inverse(x)))
+        np.testing.assert_array_equal(*numpy(inverse.initialize(x + 1.0), inverse(x + 1.0)))
+
+
 def test_batch_normalisation_of_a_flow_uses_the_batch_in_training_and_moving_moments_after():
     x = 5.0 + 3.0 * np.random.default_rng(0).normal(size=(256, 2)).astype("float32")
     layer = kl.FlowBatchNormalization(momentum=0.5)
@@ -293,6 +303,17 @@ def test_planar_and_radial_stay_invertible_whatever_their_parameters():
 def test_logit_refuses_data_out_of_its_domain_and_names_the_remedy():
     with pytest.raises(ValueError, match=r"Logit expects data in \[0, 1\]. Received: 2 values outside.*256"):
         kl.Chain([kl.Logit(), kl.Sigmoid()]).validate(np.array([[0.5, 2.0], [-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("make, border", [(kl.Exp, 0.0), (kl.Softplus, 0.0), (kl.Sigmoid, 1.0), (kl.Tanh, -1.0)])
+def test_an_inverse_refuses_data_that_its_bijection_does_not_reach(make, border):
+    for bijection in (kl.Inverse(make()), kl.Chain([kl.Inverse(kl.Chain([kl.LeakyReLU(), make()])), kl.Logit()])):
+        bijection.validate(np.array([0.5, 0.25]))
+        with pytest.raises(ValueError, match=f"inverse of {make.__name__} expects data in .*1 values outside"):
+            bijection.validate(np.array([0.5, border]))
+    kl.Inverse(kl.Logit()).validate(np.array([-5.0, 5.0]))
+    with pytest.raises(ValueError, match="Logit expects"):
+        kl.Inverse(kl.Inverse(kl.Logit())).validate(np.array([-5.0, 5.0]))
 
 
 def test_a_convolution_drawn_without_a_seed_is_the_same_after_its_weights_are_put_back():

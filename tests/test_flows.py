@@ -11,7 +11,6 @@ from keras import ops
 from keras_gen import distributions, layers, random
 from keras_gen.models import NICE, NormalizingFlow, RealNVP
 
-
 X64 = keras.config.backend() != "jax" or os.environ.get("JAX_ENABLE_X64") == "1"
 
 
@@ -78,6 +77,53 @@ def test_act_norm_is_set_by_the_first_batch_of_the_first_fit_alone():
     np.testing.assert_allclose([z.mean(0), z.std(0)], [[0, 0], [1, 1]], atol=1e-4)
     model.fit(10.0 * x, verbose=0)
     np.testing.assert_array_equal(model.encode(x[:128]), z)
+
+
+class Centring(layers.Bijection):
+    """z = x - m, m the mean of the first batch."""
+
+    def build(self, x_shape, condition_shape=None):
+        self._note_shapes(x_shape, condition_shape)
+        self.mean = self.real_weight(self.event_shape, "zeros", "mean")
+        self.initialized = self.real_weight((), "zeros", "initialized", trainable=False)
+
+    def _forward(self, x, condition, training):
+        return x - self.mean, ops.zeros_like(x[:, 0])
+
+    def _inverse(self, z, condition, training):
+        return z + self.mean, ops.zeros_like(z[:, 0])
+
+    def initialize(self, x, condition=None):
+        done = ops.convert_to_tensor(self.initialized)
+        self.mean.assign(ops.where(done > 0, ops.convert_to_tensor(self.mean), ops.mean(x, axis=0)))
+        self.initialized.assign(ops.ones_like(done))
+        return super().initialize(x, condition)
+
+
+@pytest.mark.parametrize("where", ["inverse", "base", "conditional base", "own"])
+def test_all_that_is_set_from_data_is_set_by_the_first_batch(where):
+    x, y = two_moons()
+    own, steps, given = {}, [layers.Permutation("swap")], ()
+    if where == "inverse":
+        steps = [layers.Inverse(layers.ActNorm()), *steps]
+    elif where == "own":
+        steps = [Centring(), *steps]
+    else:
+        own = {"num_classes": 2} if where == "conditional base" else {}
+        given = (y,) if own else ()
+        base = NormalizingFlow((2,), [layers.ActNorm(), layers.ElementwiseAffine((4,) if own else None)], **own)
+        own["base"] = base
+    model = NormalizingFlow((2,), steps, **own)
+    model.compile(keras.optimizers.SGD(0.0))
+    model.fit(x, *given, batch_size=len(x), epochs=2, shuffle=False, verbose=0)
+    found = model.encode(x, *given)
+    z = found if not own else ops.convert_to_numpy(base.bijection.bijections[0](found))
+    np.testing.assert_allclose(z.mean(0), 0.0, atol=1e-4)
+    np.testing.assert_allclose(z.std(0), x.std(0)[::-1] if where == "own" else 1.0, rtol=1e-4)
+    model.fit(10.0 * x, *given, batch_size=len(x), verbose=0)
+    np.testing.assert_array_equal(model.encode(x, *given), found)
+    if own:
+        np.testing.assert_array_equal(ops.convert_to_numpy(base.bijection.bijections[0](found)), z)
 
 
 @pytest.mark.skipif(not X64, reason="JAX needs JAX_ENABLE_X64=1")

@@ -37,7 +37,8 @@ class Bijection(keras.layers.Layer):
 
     A subclass writes `_forward(x, condition, training)` and `_inverse(z, condition, training)`, which give the pair of
     the event and the log-determinant `(batch,)`; `build(x_shape, condition_shape)` if it has weights, by `real_weight`;
-    and `latent_shape(event_shape)` if z is of another shape.
+    `latent_shape(event_shape)` if z is of another shape; and `initialize(x, condition)`, with a weight `initialized` of
+    booleans, if it is set from data.
 
     Args:
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
@@ -63,6 +64,9 @@ class Bijection(keras.layers.Layer):
     takes_condition = False
     """Whether the map depends on a condition."""
 
+    initialized = None
+    """Of a map that is set from data: a weight that says whether it has been, and `initialize` sets. Else None."""
+
     def __init__(self, **kwargs):
         super().__init__(**{"autocast": False, **kwargs})
         check_dtype(self.dtype_policy, type(self).__name__)
@@ -83,9 +87,16 @@ class Bijection(keras.layers.Layer):
     def validate(self, x):
         """Raise `ValueError` if the numpy array x lies out of the domain of the map; by default nothing does."""
 
+    def validate_latent(self, z):
+        """Raise `ValueError` if the numpy array z lies out of the domain of the inverse; by default nothing does."""
+
     def initialize(self, x, condition=None):
         """Set what is set from data, such as `ActNorm`, by a first batch; gives z. By default there is nothing."""
         return self.forward_and_log_det(x, condition, training=True)[0]
+
+    def initialize_inverse(self, z, condition=None):
+        """As `initialize`, where data come to the other side, as within an `Inverse`: by a batch of z; gives x."""
+        return self.inverse_and_log_det(z, condition, training=True)[0]
 
     def refresh(self):
         """Bring what is kept of the weights, such as an inverse, up to date. By default nothing is kept."""

@@ -69,6 +69,12 @@ class Chain(Bijection):
             x = bijection.initialize(x, _given(bijection, condition))
         return x
 
+    def initialize_inverse(self, z, condition=None):
+        z, condition = self._ready(z, condition)
+        for bijection in reversed(self.bijections):
+            z = bijection.initialize_inverse(z, _given(bijection, condition))
+        return z
+
     def refresh(self):
         for bijection in self.bijections:
             bijection.refresh()
@@ -76,6 +82,9 @@ class Chain(Bijection):
     def validate(self, x):
         """Data are checked by the first bijection: what the others receive is computed."""
         self.bijections[0].validate(x)
+
+    def validate_latent(self, z):
+        self.bijections[-1].validate_latent(z)
 
     def latent_shape(self, event_shape):
         for bijection in self.bijections:
@@ -132,6 +141,18 @@ class Inverse(Bijection):
 
     def _inverse(self, z, condition, training):
         return self.bijection.forward_and_log_det(z, condition, training)
+
+    def initialize(self, x, condition=None):
+        return self.bijection.initialize_inverse(*self._ready(x, condition))
+
+    def initialize_inverse(self, z, condition=None):
+        return self.bijection.initialize(*self._ready(z, condition))
+
+    def validate(self, x):
+        self.bijection.validate_latent(x)
+
+    def validate_latent(self, z):
+        self.bijection.validate(z)
 
     def refresh(self):
         self.bijection.refresh()

@@ -10,9 +10,9 @@ With f applied to each element, log |det dz/dx| = sum_i log |f'(x_i)|:
     tanh      z = tanh x      2 (log 2 - x - softplus(-2x))     inverse artanh z
     leaky     z = x or a x    0 or log a, below 0               inverse x or x / a
 
-Each is written by what does not overflow: softplus for log(1 + e^x), and no quotient of exponentials. The last four
-have bounded latents; an inverse of what rounding has pushed to the border is taken a rounding error inside of it, so
-that values and gradients are finite.
+Each is written by what does not overflow: softplus for log(1 + e^x), and no quotient of exponentials. Those of
+exp to tanh have bounded latents, out of which `validate_latent` refuses data; an inverse of what rounding has pushed to
+the border is taken a rounding error inside of it, so that values and gradients are finite.
 
 **Logit** is the inverse of a sigmoid, with a margin: with a in (0, 1/2), u = a + (1 - 2 a) x and x in [0, 1],
 
@@ -38,6 +38,19 @@ from keras_gen.layers.invertible.numbers import positive
 
 class _Elementwise(Bijection):
     """z = f(x): a subclass writes `_map(x)` and `_unmap(z)`, and `_log_slope(x)`, log f'(x)."""
+
+    bounds = None  # between which all z lie
+
+    def validate_latent(self, z):
+        if self.bounds is None:
+            return
+        low, high = self.bounds
+        outside = ~((z > low) & (z < high))
+        if outside.any():
+            raise ValueError(
+                f"The inverse of {type(self).__name__} expects data in ({low:g}, {high:g}). Received: {outside.sum()} "
+                f"values outside, the first one {z[outside][0]}. Move or scale the data."
+            )
 
     def _forward(self, x, condition, training):
         return self._map(x), sum_event(self._log_slope(x))
@@ -70,6 +83,8 @@ class Exp(_Elementwise):
         (1.0, 0.0)
     """
 
+    bounds = (0.0, math.inf)
+
     def _map(self, x):
         return ops.exp(x)
 
@@ -90,6 +105,8 @@ class Softplus(_Elementwise):
         >>> round(float(Softplus()(ops.zeros((1, 1)))[0, 0]), 4)
         0.6931
     """
+
+    bounds = (0.0, math.inf)
 
     def _map(self, x):
         return ops.softplus(x)
@@ -114,6 +131,8 @@ class Sigmoid(_Elementwise):
         (0.5, -1.3863)
     """
 
+    bounds = (0.0, 1.0)
+
     def _map(self, x):
         return ops.sigmoid(x)
 
@@ -137,6 +156,8 @@ class Tanh(_Elementwise):
         >>> float(z[0, 0]), float(log_det[0])
         (0.0, 0.0)
     """
+
+    bounds = (-1.0, 1.0)
 
     def _map(self, x):
         return ops.tanh(x)

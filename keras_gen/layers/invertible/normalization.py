@@ -7,7 +7,8 @@ sets them from a first batch so that every channel of z has mean 0 and variance 
 
 once: a flag that is saved with the weights keeps a model that was loaded, or trained, from being set again. A channel
 that is constant in that batch, std(x) < 1e-6 (1 + |m|), keeps s = 0. The moments are those of the global batch where
-replicas divide it.
+replicas divide it. Within an `Inverse` data come as z, and x = z exp(-s) + m is what has mean 0 and variance 1:
+s = log std(z), m = -mean(z) exp(-s).
 
 **FlowBatchNormalization**: z = (x - m) / sqrt(v + e) exp(g) + b,
 
@@ -61,8 +62,9 @@ class _Channels(Bijection):
 class ActNorm(_Channels):
     """z = (x - m) exp(s), set by the first batch so that z has mean 0 and variance 1 in each channel.
 
-    `NormalizingFlow.fit` initialises it before its first step. In a training loop of one's own, call `initialize(x)` of
-    it, or of the chain that it is in, once. Until then it is the identity.
+    `NormalizingFlow.fit` initialises it before its first step, in a base that is a flow too. In a training loop of
+    one's own, call `initialize(x)` of it, or of the chain that it is in, once. Until then it is the identity; so it
+    begins in the prior or the posterior of a VAE, where nothing sets it.
 
     Args:
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
@@ -97,15 +99,30 @@ class ActNorm(_Channels):
     def initialize(self, x, condition=None):
         """Set m and s by the batch x unless they have been set; gives z."""
         x, _ = self._ready(x, condition)
-        mean, variance = moments(x)
-        std = ops.sqrt(variance)
-        alive = std > CONSTANT * (1.0 + ops.abs(mean))
-        log_scale = ops.where(alive, -ops.log(ops.where(alive, std, ops.ones_like(std))), ops.zeros_like(std))
+        mean, log_std = _mean_and_log_std(x)
+        self._set(mean, -log_std)
+        return self._forward(x, None, True)[0]
+
+    def initialize_inverse(self, z, condition=None):
+        """Set m and s by a batch of z, so that x has mean 0 and variance 1, unless they have been set; gives x."""
+        z, _ = self._ready(z, condition)
+        mean, log_std = _mean_and_log_std(z)
+        self._set(-mean * ops.exp(-log_std), log_std)
+        return self._inverse(z, None, True)[0]
+
+    def _set(self, mean, log_scale):
         done = ops.convert_to_tensor(self.initialized)
         for weight, value in ((self.mean, mean), (self.log_scale, log_scale)):
             weight.assign(ops.where(done, ops.convert_to_tensor(weight), value))
         self.initialized.assign(ops.ones_like(done))
-        return self._forward(x, None, True)[0]
+
+
+def _mean_and_log_std(x):
+    """Of each channel; a logarithm of 0 where it is constant."""
+    mean, variance = moments(x)
+    std = ops.sqrt(variance)
+    alive = std > CONSTANT * (1.0 + ops.abs(mean))
+    return mean, ops.where(alive, ops.log(ops.where(alive, std, ops.ones_like(std))), ops.zeros_like(std))
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")

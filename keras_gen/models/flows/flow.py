@@ -40,7 +40,7 @@ class NormalizingFlow(Coding, GenerativeModel):
     """log p(x given c) = log p_Z(f(x; c)) + log |det df/dx|, for any bijection f.
 
     `model(x)` and `encode` are z = f(x), `decode` is f^-1. Layers that are set by data, such as `ActNorm`, are
-    initialised by the first batch of the first `fit`.
+    initialised by the first batch of the first `fit`, those of a base that is a flow likewise.
 
     Args:
         event_shape: shape of one x, such as `(2,)`.
@@ -268,9 +268,21 @@ class NormalizingFlow(Coding, GenerativeModel):
         self._initialize(batch)
         return super().update(batch)
 
+    def initialize(self, x, condition=None):
+        """Set what is set from data, by a batch of continuous x: of the bijection, and of a base that is a flow."""
+        z = self.bijection.initialize(x, self._encoded(condition))
+        if isinstance(self.base, NormalizingFlow):
+            self.base.initialize(z, *self._base_arguments(condition))
+
+    def _initialized(self):
+        """The flags of all that is set from data."""
+        parts = [part for part in self.bijection._flatten_layers() if isinstance(part, layers.Bijection)]
+        flags = [part.initialized for part in parts if part.initialized is not None]
+        return flags + (self.base._initialized() if isinstance(self.base, NormalizingFlow) else [])
+
     def _initialize(self, batch):
         """Set what is set from data by this batch, if it has not been."""
-        flags = [part.initialized for part in self.bijection._flatten_layers() if isinstance(part, layers.ActNorm)]
+        flags = self._initialized()
         if not (flags and self._pending):
             return
         missing = ops.logical_not(functools.reduce(ops.logical_and, [ops.convert_to_tensor(flag) for flag in flags]))
@@ -279,7 +291,7 @@ class NormalizingFlow(Coding, GenerativeModel):
             x = batch.x
             if self.levels is not None:
                 x = self.dequantized(x, self._uniform(self.noise, ops.shape(x)[0]))
-            self.bijection.initialize(x, self._encoded(batch.condition))
+            self.initialize(x, batch.condition)
             return ops.ones((), self.real_dtype)
 
         backend.when(missing, run, ops.ones((), self.real_dtype))
