@@ -24,6 +24,7 @@ from keras_gen.layers.heads import (
     StudentTHead,
     get_head,
 )
+from keras_gen.layers.image_attention import ImageAttention
 from keras_gen.layers.instance import InstanceNormalization
 from keras_gen.layers.invertible.affine import ElementwiseAffine
 from keras_gen.layers.invertible.autoregressive import MaskedAutoregressive
@@ -48,6 +49,7 @@ from keras_gen.layers.sequence_upsampling import SequenceUpsampling
 from keras_gen.layers.spectral import SpectralNormalization
 from keras_gen.layers.stochastic import Sampling
 from keras_gen.layers.style import AdaIN, ModulatedConv2D, NoiseInjection, PixelNormalization
+from keras_gen.layers.time_features import TimeFeatures
 from keras_gen.layers.upsampling import BicubicUpsampling, SubPixel
 
 __all__ = [
@@ -84,6 +86,7 @@ __all__ = [
     "FlowBatchNormalization",
     "FlowHead",
     "GatedResidualBlock",
+    "ImageAttention",
     "InstanceNormalization",
     "Inverse",
     "Invertible1x1Conv",
@@ -116,6 +119,7 @@ __all__ = [
     "StudentTHead",
     "SubPixel",
     "Tanh",
+    "TimeFeatures",
     "Transform",
     "UniformQuantizer",
     "attach_condition",

@@ -16,6 +16,8 @@ from keras_gen.networks.dcgan import (
 )
 from keras_gen.networks.default import default_decoder, default_encoder
 from keras_gen.networks.detail import DetailGenerator
+from keras_gen.networks.diffusion.mlp import DenoisingMLP
+from keras_gen.networks.diffusion.unet import UNet
 from keras_gen.networks.equalized import StyleDiscriminator
 from keras_gen.networks.growing import GrowingDiscriminator, GrowingGenerator
 from keras_gen.networks.mlp import MLP
@@ -32,6 +34,7 @@ __all__ = [
     "ConvEncoder",
     "DCGANDiscriminator",
     "DCGANGenerator",
+    "DenoisingMLP",
     "DenseDiscriminator",
     "DenseGenerator",
     "DetailGenerator",
@@ -55,6 +58,7 @@ __all__ = [
     "Transformer",
     "TranslationResNet",
     "TranslationUNet",
+    "UNet",
     "default_decoder",
     "default_discriminator",
     "default_encoder",
