@@ -94,3 +94,9 @@ def test_an_order_beyond_the_data_is_refused():
         models.LinearAR((6, 2), 0)
     with pytest.raises(ValueError, match="no condition"):
         models.LinearAR((6, 2), 1, num_classes=3)
+
+
+@pytest.mark.parametrize("own", [{"head": "laplace"}, {"embedding_size": 3}, {"upsampling": "repeat"}])
+def test_arguments_that_do_nothing_are_refused(own):
+    with pytest.raises(TypeError, match=f"LinearAR has no arguments .*{next(iter(own))}"):
+        models.LinearAR((30, 2), **own)

@@ -1,6 +1,7 @@
 """Laws of models of sequences: the cached sampler is the naive one, and probabilities are those of the chain rule."""
 
 import itertools
+import os
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras import ops
 from keras_gen import backend, layers, models, networks, random
 
 LENGTH = 10
+X64 = keras.config.backend() != "jax" or os.environ.get("JAX_ENABLE_X64") == "1"
 
 
 def _text(make, **fixed):
@@ -250,6 +252,33 @@ def test_a_conditional_model_can_be_learnt_and_follows_its_condition():
     np.testing.assert_array_equal(model.sample(3, [0, 1, 2], seed=0, temperature=0.0), x[:3])
 
 
+def test_a_flow_is_a_head():
+    """Its dropout acts in training alone, and its density is that of the change of variables, element by element."""
+    x = np.random.default_rng(0).normal(size=(16, LENGTH, 2)).astype("float32")
+    network = keras.Sequential([keras.layers.Dense(8, activation="tanh"), keras.layers.Dropout(0.5)])
+    head = layers.FlowHead((2,), layers.AffineCoupling(network, conditional=True))
+    model = models.AutoregressiveModel((LENGTH, 2), networks.CausalConvolutions(5, (1, 2)), head=head)
+    head.bijection.conditioner.to_raw.kernel.assign(np.ones((8, 2)))
+    losses = [ops.convert_to_numpy(model.objective(x, training=t)["loss"]) for t in (False, False, True)]
+    np.testing.assert_array_equal(losses[0], losses[1])
+    assert np.abs(losses[2] - losses[1]).max() > 1e-2
+    model.compile(keras.optimizers.SGD(1e-4))
+    model.fit(x, verbose=0)
+    assert model.predict(x, verbose=0).shape == x.shape == model.sample(16, seed=0).shape
+    h = ops.reshape(model.features(x), (-1, 5))
+    z, log_det = head.bijection.forward_and_log_det(x.reshape(-1, 2), h)
+    log_p = head.base_head.distribution(h).log_density(z) + log_det
+    np.testing.assert_allclose(model.stepwise_log_prob(x).ravel(), ops.convert_to_numpy(log_p), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(not X64, reason="JAX needs JAX_ENABLE_X64=1")
+def test_a_wavenet_of_float64_has_levels_of_float64():
+    model = models.WaveNet((LENGTH, 1), **SMALL_WAVENET, dtype="float64")
+    values = np.sign(y := np.linspace(-1, 1, 256)) * (256.0 ** np.abs(y) - 1) / 255
+    x = model.sample(4, seed=0)
+    assert x.dtype == "float64" and np.abs(x.ravel()[:, None] - values).min(axis=1).max() < 1e-15
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", ["wavenet_of_16_bits", "char_rnn", "transformer"])
 def test_half_precision_trains_and_samples(name, policy):
@@ -312,6 +341,7 @@ BAD = [
     (lambda m: models.CausalTransformer((8,), 4, positions="sine"), "positions"),
     (lambda m: models.AutoregressiveModel((8,), keras.layers.Dense(3), vocabulary_size=2), "CausalLayer"),
     (lambda m: models.CharRNN((8,), 4, dropout=1.0), "dropout"),
+    (lambda m: models.WaveNet((8, 1), quantizer="mu-law"), "`quantizer` as a layer.*'mu-law'"),
     (lambda m: layers.CausalConv1D(4, 2, groups=3), "groups"),
     (lambda m: networks.GatedConvolutions(dilations=()), "at least one positive"),
 ]

@@ -55,12 +55,13 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         name, dtype: as in `keras.Model`.
 
     Returns of the contract: `model(x)` and `predict` give what is said of x_t before it is seen: log-probabilities
-    `(n, T, [channels,] classes)` of integers, the mean of real numbers. `evaluate` gives `loss` = `nll` (nats a
-    sequence), `bits_per_dim` (a number of the event) and `perplexity`, exp of the nats an element. `log_prob` is exact.
+    `(n, T, [channels,] classes)` of integers, the mean of real numbers (by a `FlowHead`, the image of its base's mean).
+    `evaluate` gives `loss` = `nll` (nats a sequence), `bits_per_dim` (a number of the event), `bits_per_element` and
+    `perplexity`, exp of the nats an element. `log_prob` is exact.
 
     Raises:
-        ValueError: an event shape that does not fit the elements; a head where there is a softmax; a local condition
-            whose length does not divide T.
+        ValueError: an event shape that does not fit the elements; a quantiser that is none; a head where there is a
+            softmax; a local condition whose length does not divide T.
 
     Example:
         >>> import keras, numpy as np
@@ -119,6 +120,11 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         if len(self.event_shape) != axes:
             expected = "(T,) for tokens" if axes == 1 else "(T, channels) for numbers"
             raise ValueError(f"Expected `event_shape` as {expected}. Received: event_shape={self.event_shape}.")
+        if self.quantizer is not None and not all(hasattr(self.quantizer, a) for a in ("levels", "dequantize")):
+            raise ValueError(
+                "Expected `quantizer` as a layer with `levels` and `dequantize`, such as `layers.MuLawQuantizer()`. "
+                f"Received: quantizer={self.quantizer!r}."
+            )
         if not isinstance(self.network, layers.CausalLayer):
             raise ValueError(f"Expected `network` as a `layers.CausalLayer`. Received: {self.network!r}.")
         if head is not None and self.classes is not None:
@@ -203,9 +209,9 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
             return self.network(moved, training=training)
         return self.network(moved, self.encoded(condition), training=training)
 
-    def distribution(self, h):
+    def distribution(self, h, training=False):
         """The distribution of one element for each row of features `(rows, features)`."""
-        return self.head.distribution(h)
+        return self.head.distribution(h, training)
 
     # Densities.
 
@@ -214,7 +220,7 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         elements = self.elements(x)
         h = self.features(elements, condition, training)
         rows = ops.reshape(elements, (-1, *self.element_shape))
-        log_p = self.distribution(ops.reshape(h, (-1, h.shape[-1]))).log_density(rows)
+        log_p = self.distribution(ops.reshape(h, (-1, h.shape[-1])), training).log_density(rows)
         log_p = ops.reshape(log_p, (-1, self.length))
         return log_p if self.stop_token is None else log_p * self._lives(elements, log_p.dtype)
 
@@ -267,7 +273,7 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         h = self.features(self.elements(self._event(x)), condition, training)
         q = self.distribution(ops.reshape(h, (-1, h.shape[-1])))
         if self.classes is None:
-            return ops.reshape(q.mean(), (-1, *self.event_shape))
+            return ops.reshape(q.location(), (-1, *self.event_shape))
         return ops.reshape(q.log_probabilities(), (-1, *self.event_shape, self.classes))
 
     def check_support(self, x):
@@ -276,8 +282,7 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         elif self.vocabulary_size is not None:
             check_tokens(x, self.vocabulary_size)
         else:
-            raw = ops.zeros((1, *self.head.raw_shape()), self.head.parameter_dtype)
-            self.head.read(raw).validate(np.reshape(x, (-1, *self.element_shape)))
+            self.head.validate(np.reshape(x, (-1, *self.element_shape)))
 
     def get_config(self):
         serialize = keras.saving.serialize_keras_object

@@ -34,9 +34,7 @@ class ElementEmbedding(keras.layers.Layer):
         self.table.build((None, self.channels))
 
     def call(self, x):
-        if self.classes is None:
-            return self.table(x)
-        if not self.element_shape:
+        if self.classes is None or not self.element_shape:
             return self.table(x)
         rows = self.table(x + self.classes * ops.arange(self.channels, dtype="int32"))
         return rows[..., 0, :] if self.channels == 1 else ops.sum(rows, axis=-2)

@@ -34,6 +34,7 @@ from keras_gen.models import inputs
 from keras_gen.models.autoregressive.base import AutoregressiveModel
 from keras_gen.models.latent import refuse_condition
 
+OF_OTHERS = {"network", "head", "quantizer", "vocabulary_size", "stop_token", "embedding_size", "upsampling"}
 SMALLEST = 1e-6  # of the diagonal of the scale: sequences that are predicted exactly leave the density finite
 
 
@@ -73,6 +74,8 @@ class LinearAR(AutoregressiveModel):
 
     def __init__(self, event_shape, order=1, **kwargs):
         refuse_condition(type(self).__name__, kwargs)
+        if unknown := sorted(OF_OTHERS & set(kwargs)):
+            raise TypeError(f"{type(self).__name__} has no arguments {unknown}.")
         self.order = inputs.check_count(order, "order")
         channels = inputs.check_sizes(event_shape, "event_shape")[-1]
         wide = keras.dtype_policies.get(kwargs.get("dtype") or keras.config.dtype_policy()).variable_dtype == "float64"
@@ -165,8 +168,7 @@ class LinearAR(AutoregressiveModel):
 
     def get_config(self):
         config = super().get_config()
-        own = ("network", "head", "quantizer", "vocabulary_size", "stop_token", "embedding_size", "upsampling")
-        return {**{k: v for k, v in config.items() if k not in own}, "order": self.order}
+        return {**{k: v for k, v in config.items() if k not in OF_OTHERS}, "order": self.order}
 
 
 class _Past(keras.layers.Layer):

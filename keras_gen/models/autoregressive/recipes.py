@@ -110,7 +110,7 @@ class WaveNet(_Recipe):
         if head == "discretized_logistic_mixture":
             options = {"components": 10, "low": -1.0, "high": 1.0, "bins": 2**16, "dtype": kwargs.get("dtype")}
             head = layers.DiscretizedLogisticMixtureHead(inputs.check_sizes(event_shape, "event_shape")[1:], **options)
-        quantizer = layers.MuLawQuantizer() if quantizer == "mu_law" else quantizer
+        quantizer = layers.MuLawQuantizer(dtype=kwargs.get("dtype")) if quantizer == "mu_law" else quantizer
         kwargs.setdefault("embedding_size", channels)
         network = networks.GatedConvolutions(**own, dtype=kwargs.get("dtype"), name="network")
         super().__init__(event_shape, network, own, quantizer=quantizer, head=head, **kwargs)

@@ -164,7 +164,8 @@ class SequenceSampling:
 
         Args:
             x: data `(n, *event_shape)`; what is unknown may hold any value of the support.
-            known: booleans `(n, T)`, or `(T,)` for all: True keeps an element.
+            known: booleans `(n, T)`, or `(T,)` for all: True keeps an element. After a stop token, drawn or known, all
+                are that token.
             condition, seed, temperature, top_k, top_p, batch_size, verbose: as in `sample`.
 
         Returns:
