@@ -64,7 +64,7 @@ class ActNorm(_Channels):
 
     `NormalizingFlow.fit` initialises it before its first step, in a base that is a flow too. In a training loop of
     one's own, call `initialize(x)` of it, or of the chain that it is in, once. Until then it is the identity; so it
-    begins in the prior or the posterior of a VAE, where nothing sets it.
+    begins in a `FlowHead` and in the prior of a VAE, where nothing sets it.
 
     Args:
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
