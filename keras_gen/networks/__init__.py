@@ -17,6 +17,7 @@ from keras_gen.networks.dcgan import (
 from keras_gen.networks.default import default_decoder, default_encoder
 from keras_gen.networks.detail import DetailGenerator
 from keras_gen.networks.diffusion.mlp import DenoisingMLP
+from keras_gen.networks.diffusion.transformer import DiffusionTransformer
 from keras_gen.networks.diffusion.unet import UNet
 from keras_gen.networks.equalized import StyleDiscriminator
 from keras_gen.networks.growing import GrowingDiscriminator, GrowingGenerator
@@ -38,6 +39,7 @@ __all__ = [
     "DenseDiscriminator",
     "DenseGenerator",
     "DetailGenerator",
+    "DiffusionTransformer",
     "EDSR",
     "ESPCN",
     "GatedConvolutions",
