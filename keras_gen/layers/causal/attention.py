@@ -46,7 +46,7 @@ class CausalSelfAttention(CausalLayer):
         Tensor of the shape of x.
 
     Raises:
-        ValueError: heads that do not divide the channels; rotary positions with an odd d.
+        ValueError: heads that do not divide the channels; rotary positions with an odd d; a condition.
 
     Example:
         >>> from keras import ops
@@ -95,6 +95,7 @@ class CausalSelfAttention(CausalLayer):
         return self.to_out(ops.reshape(y, (*ops.shape(y)[:-2], self.heads * self.head_size)))
 
     def call(self, x, condition=None, training=False):
+        self.refuse(condition)
         return self._attended(*self._heads(x, ops.arange(ops.shape(x)[1])), is_causal=True)
 
     def _attended(self, q, k, v, **which):
@@ -104,6 +105,7 @@ class CausalSelfAttention(CausalLayer):
 
     def init_cache(self, batch_size, length, condition=None):
         """Keys and values, each `(batch, H, length, d)`: as a step multiplies them, so that none is moved."""
+        self.refuse(condition)
         shape = (batch_size, self.heads, length, self.head_size)
         return {"keys": self.empty(*shape), "values": self.empty(*shape)}
 

@@ -95,6 +95,11 @@ class CausalLayer(keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} writes no `step`.")
 
+    def refuse(self, condition):
+        """Raise `ValueError` for a condition: of a map that has no use for one."""
+        if condition is not None:
+            raise ValueError(f"{type(self).__name__} {self.name!r} expects no condition. Received: one.")
+
     def empty(self, *shape):
         """A tensor of zeros in the compute dtype: what a cache begins as."""
         return ops.zeros(shape, self.compute_dtype)

@@ -47,7 +47,7 @@ class CausalConv1D(CausalLayer):
         Tensor `(batch, time, filters)`.
 
     Raises:
-        ValueError: sizes that are no positive ints; groups that do not divide the channels.
+        ValueError: sizes that are no positive ints; groups that do not divide the channels; a condition.
 
     Example:
         >>> from keras import ops
@@ -113,6 +113,7 @@ class CausalConv1D(CausalLayer):
         return ops.reshape(y, (*ops.shape(y)[:-2], self.filters))
 
     def call(self, x, condition=None, training=False):
+        self.refuse(condition)
         length = ops.shape(x)[1]
         padded = ops.pad(x, [[0, 0], [self.receptive_field - 1, 0], [0, 0]])
         starts = [k * self.dilation_rate for k in range(self.kernel_size)]
@@ -120,6 +121,7 @@ class CausalConv1D(CausalLayer):
 
     def init_cache(self, batch_size, length, condition=None):
         """Its queue."""
+        self.refuse(condition)
         return self.queue.empty(batch_size, self.channels, self.compute_dtype)
 
     def step(self, x, cache, t):

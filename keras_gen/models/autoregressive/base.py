@@ -20,6 +20,7 @@ Reference:
     arXiv:1609.03499 (2016), equation 1.
 """
 
+import inspect
 import math
 import numbers
 
@@ -87,12 +88,12 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         embedding_size=64, num_classes=None, condition_shape=None, upsampling="learned", **kwargs,
     ):  # fmt: skip
         super().__init__(event_shape, num_classes=num_classes, condition_shape=condition_shape, **kwargs)
-        self.network, self.quantizer = network, quantizer
+        self.network, self.quantizer, self.upsampling = network, quantizer, upsampling
         self.vocabulary_size = inputs.check_optional_count(vocabulary_size, "vocabulary_size")
         self._check_elements(head)
         self.length, self.element_shape = self.event_shape[0], self.event_shape[1:]
         self.stop_token = self._check_stop(stop_token)
-        self.embedding_size, self.upsampling = inputs.check_count(embedding_size, "embedding_size"), upsampling
+        self.embedding_size = inputs.check_count(embedding_size, "embedding_size")
         self.embedding = self._make_embedding()
         self.head = self._head(head)
         self.condition_encoder = self.condition_upsampling = None
@@ -127,6 +128,8 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
             )
         if not isinstance(self.network, layers.CausalLayer):
             raise ValueError(f"Expected `network` as a `layers.CausalLayer`. Received: {self.network!r}.")
+        if not isinstance(self.upsampling, keras.layers.Layer) and self.upsampling not in ("learned", "repeat"):
+            raise ValueError(f'Expected `upsampling` as "learned", "repeat" or a layer. Received: {self.upsampling!r}.')
         if head is not None and self.classes is not None:
             raise ValueError(f"Expected no `head`: integers have a softmax. Received: head={head!r}. Leave it out.")
 
@@ -169,19 +172,25 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         self.condition_upsampling = self._upsampling(self.length // features[1])
         if not self.condition_upsampling.built:
             self.condition_upsampling.build(features)
-        return (None, self.length, self.condition_upsampling.compute_output_shape(features)[-1])
+        made = tuple(self.condition_upsampling.compute_output_shape(features))
+        if made[1] not in (None, self.length):
+            raise ValueError(
+                f"Expected `upsampling` as a layer that makes {self.length} times of {features[1]}. Received: "
+                f"{type(self.upsampling).__name__}, which makes {made[1]}."
+            )
+        return (None, self.length, made[-1])
 
     def _upsampling(self, factor):
         if isinstance(self.upsampling, keras.layers.Layer):
             return self.upsampling
-        if self.upsampling not in ("learned", "repeat"):
-            raise ValueError(f'Expected `upsampling` as "learned", "repeat" or a layer. Received: {self.upsampling!r}.')
         return layers.SequenceUpsampling(factor, self.upsampling == "learned", dtype=self.dtype_policy)
 
     def _build_network(self, features):
         shape = self.embedding.compute_output_shape((None, *self.event_shape))
+        shapes = (shape,) if features is None else (shape, features)
         if not self.network.built:
-            self.network.build(*((shape,) if features is None else (shape, features)))
+            _check_build(self.network, shapes)
+            self.network.build(*shapes)
         if not self.head.built:
             self.head.build((None, self.network.compute_output_shape(shape)[-1]))
 
@@ -295,6 +304,17 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
             "quantizer": None if self.quantizer is None else serialize(self.quantizer),
             "upsampling": self.upsampling if isinstance(self.upsampling, str) else serialize(self.upsampling),
         }
+
+
+def _check_build(network, shapes):
+    """Raise unless the network can be built for these shapes: of x, and of a condition if there is one."""
+    try:
+        inspect.signature(network.build).bind(*shapes)
+    except TypeError:
+        raise ValueError(
+            f"Expected a network that takes a condition. Received: {type(network).__name__}, whose `build` has no "
+            "`condition_shape`. Take one of `keras_gen.networks`."
+        ) from None
 
 
 class _Rates(Perplexity):

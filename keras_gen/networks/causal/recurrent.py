@@ -48,6 +48,8 @@ class Recurrent(CausalNetwork):
         if cell not in CELLS:
             raise ValueError(f"Expected `cell` as one of {list(CELLS)}. Received: cell={cell!r}.")
         self.units, self.cell, self.dropout = as_shape(units, "units"), cell, check_rate(dropout)
+        if not self.units:
+            raise ValueError("Expected `units` as at least one positive integer, one a layer. Received: ().")
 
     def build_parts(self, input_shape):
         make, self.states = CELLS[self.cell]
