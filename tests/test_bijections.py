@@ -331,3 +331,6 @@ def test_an_order_may_be_an_array_and_must_be_of_whole_numbers():
     assert ops.convert_to_numpy(z)[0].tolist() == [2.0, 0.0, 1.0]
     with pytest.raises(ValueError, match="permutation of 0"):
         kl.Permutation([0.2, 1.9])
+    for order in ([1.0, 0.0], [True, False]):
+        with pytest.raises(ValueError, match="permutation of 0"):
+            kl.Permutation(order)

@@ -249,6 +249,6 @@ def test_arguments_that_cannot_be_are_named_before_compute():
         coupling_flow(base="normal")
     with pytest.raises(ValueError, match="num_samples"):
         coupling_flow().log_prob(np.zeros((2, 2)), num_samples=0)
-    for make in (layers.Invertible1x1Conv, layers.OrthogonalLinear, layers.Permutation):
+    for make in (layers.Invertible1x1Conv, layers.OrthogonalLinear, layers.Permutation, layers.ContinuousFlow):
         with pytest.raises(ValueError, match="Expected `seed` as an int >= 0, or None. Received: seed=-1"):
             make(seed=-1)

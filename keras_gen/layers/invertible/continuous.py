@@ -47,7 +47,7 @@ from keras_gen.integrate.control import tolerances
 from keras_gen.layers.invertible.base import Bijection, sum_event
 from keras_gen.layers.invertible.checks import check_event
 from keras_gen.layers.invertible.conditioner import Conditioner, get_network, serialize_network
-from keras_gen.layers.invertible.numbers import positive
+from keras_gen.layers.invertible.numbers import check_seed, positive
 from keras_gen.layers.shapes import positive_int
 
 TRACES, NOISES = ("exact", "hutchinson"), ("rademacher", "normal")
@@ -79,7 +79,7 @@ class ContinuousFlow(Bijection):
         checkpoint: of given steps: True (default): one state a step is held for the gradient, and f evaluated again.
             False: all activations are held, faster on torch; TensorFlow's XLA then needs batches of a known size.
         conditional: whether f takes a condition.
-        seed: of the noise.
+        seed: of the noise, an int >= 0; default None: drawn now.
         **kwargs: `name`, `dtype` and so on of `keras.layers.Layer`.
 
     Raises:
@@ -105,7 +105,7 @@ class ContinuousFlow(Bijection):
     ):  # fmt: skip
         super().__init__(**kwargs)
         self.network, self.activation = network, keras.activations.get(activation)
-        self.time, self.takes_condition, self.seed = positive(time, "time"), bool(conditional), seed
+        self.time, self.takes_condition, self.seed = positive(time, "time"), bool(conditional), check_seed(seed)
         self.trace, self.evaluation = _one_of(trace, TRACES, "trace"), _one_of(evaluation, TRACES, "evaluation")
         self.noise = _one_of(noise, NOISES, "noise")
         self.solver = _one_of(solver, list(integrate.METHODS), "solver")

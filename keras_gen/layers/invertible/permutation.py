@@ -44,8 +44,7 @@ class Permutation(Bijection):
     def __init__(self, order="random", seed=None, **kwargs):
         super().__init__(**kwargs)
         self.order = order if isinstance(order, str) else np.asarray(order).ravel().tolist()
-        known = order in NAMES if isinstance(order, str) else sorted(self.order) == list(range(len(self.order)))
-        if not known:
+        if not _is_order(self.order):
             raise ValueError(
                 f"Expected `order` as one of {NAMES}, or as a permutation of 0, ..., n - 1. Received: order={order!r}."
             )
@@ -77,3 +76,10 @@ class Permutation(Bijection):
 
     def get_config(self):
         return {**super().get_config(), "order": self.order, "seed": self.seed}
+
+
+def _is_order(order):
+    """Whether it is a name, or a list of the ints 0, ..., n - 1."""
+    if isinstance(order, str):
+        return order in NAMES
+    return all(type(i) is int for i in order) and sorted(order) == list(range(len(order)))
