@@ -54,6 +54,23 @@ def test_fit_is_least_squares(order, batch_size):
     np.testing.assert_allclose(model.predict(x, verbose=0), (phi @ w).reshape(x.shape), atol=1e-3)
 
 
+def test_small_numbers_are_fitted_as_large_ones():
+    fitted = []
+    for unit in (1.0, 1e-9):
+        x = unit * sequences().astype("float64")
+        model = models.LinearAR(x.shape[1:], 2)
+        model.fit(x, verbose=0)
+        fitted.append(np.concatenate([model.coefficients.ravel(), model.covariance.ravel() / unit**2]))
+    np.testing.assert_allclose(*fitted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_sequence_that_is_predicted_exactly_has_a_finite_density():
+    for x in (np.zeros((4, 6, 2)), np.tile(1.5 * 0.5 ** np.arange(6)[None, :, None], (4, 1, 2)) * [1.0, 1e-3]):
+        model = models.LinearAR((6, 2))
+        model.fit(x, verbose=0)
+        assert np.isfinite(model.log_prob(x)).all()
+
+
 def test_sample_weights_count_as_repetitions():
     x, weight = sequences(12), np.array([0, 1, 2] * 4, "float32")
     model = models.LinearAR(x.shape[1:], 2)

@@ -119,7 +119,7 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
         if self.vocabulary_size is not None and self.quantizer is not None:
             raise ValueError("Expected `vocabulary_size` for tokens or `quantizer` for numbers. Received both.")
         if len(self.event_shape) != axes:
-            expected = "(T,) for tokens" if axes == 1 else "(T, channels) for numbers"
+            expected = "(T,) for tokens" if axes == 1 else "(T, channels) for numbers; tokens have a `vocabulary_size`"
             raise ValueError(f"Expected `event_shape` as {expected}. Received: event_shape={self.event_shape}.")
         if self.quantizer is not None and not all(hasattr(self.quantizer, a) for a in ("levels", "dequantize")):
             raise ValueError(

@@ -35,7 +35,7 @@ from keras_gen.models.autoregressive.base import AutoregressiveModel
 from keras_gen.models.latent import refuse_condition
 
 OF_OTHERS = {"network", "head", "quantizer", "vocabulary_size", "stop_token", "embedding_size", "upsampling"}
-SMALLEST = 1e-6  # of the diagonal of the scale: sequences that are predicted exactly leave the density finite
+SMALLEST = 1e-6  # of the scale, relative to x's: sequences that are predicted exactly leave the density finite
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -162,7 +162,9 @@ class LinearAR(AutoregressiveModel):
         self.network.bias.assign(w[-1].astype(self.real_dtype))
         scale = r[size:, size:].T / np.sqrt(count)
         scale = scale * np.where(np.diag(scale) < 0, -1.0, 1.0)
-        scale[np.diag_indices(channels)] = np.maximum(np.diag(scale), SMALLEST)
+        size_of_x = np.linalg.norm(r[:, size:], axis=0) / np.sqrt(count)
+        least = SMALLEST * np.where(size_of_x > 0, size_of_x, 1.0)
+        scale[np.diag_indices(channels)] = np.maximum(np.diag(scale), least)
         self.head.scale_tril.assign(scale.astype(self.real_dtype))
         self.begin_epoch()
 
