@@ -96,7 +96,7 @@ class NormalizingFlow(Coding, GenerativeModel):
         self.levels = _check_levels(levels)
         self.noise, self.test_noise = random.Noise(seed), random.Noise(seed)
         self._check_condition_is_used()
-        if self.conditional:
+        if self.bijection.takes_condition:
             options = {"flatten": False, "dtype": self.dtype_policy, "name": "condition_encoder"}
             self.condition_encoder = layers.ConditionEncoder(self.num_classes, condition_shape, **options)
         self._build_bijection()

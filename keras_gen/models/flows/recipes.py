@@ -1,6 +1,6 @@
 """Normalizing flows by name, for vectors: which bijections, in which order.
 
-    NICE          additive couplings, halves exchanged; one scale an element at the end; logistic base by default
+    NICE          additive couplings, halves exchanged; a scale and a shift an element at the end; logistic base
     RealNVP       [normalisation, affine coupling], halves exchanged
     MAF           [normalisation, masked autoregressive affine map, order reversed]: density in one pass
     IAF           [normalisation, inverse of a masked autoregressive map, order reversed]: samples in one pass
@@ -54,7 +54,7 @@ class _Recipe(NormalizingFlow):
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class NICE(_Recipe):
-    """Additive couplings and one scale an element: z = exp(s) * (c_K o ... o c_1)(x).
+    """Additive couplings, one scale and one shift an element: z = exp(s) * (c_K o ... o c_1)(x) + t, s in [-3, 3].
 
     Args:
         event_shape: `(D,)`, D >= 2.
@@ -72,7 +72,7 @@ class NICE(_Recipe):
         (4, 3)
 
     Reference:
-        Dinh, Krueger, Bengio 2015, arXiv:1410.8516, sections 3 and 5.1.
+        Dinh, Krueger, Bengio 2015, arXiv:1410.8516, sections 3 and 5.1, without the shift, which centres the data.
     """
 
     def __init__(self, event_shape, steps=4, units=(64, 64), base=None, **kwargs):
