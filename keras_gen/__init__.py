@@ -2,7 +2,7 @@
 
 The rooms, each using only those before it::
 
-    backend, random, integrate, distributions, layers, networks, losses, models, callbacks
+    backend, random, integrate, distributions, layers, networks, losses, diffusion, models, callbacks
 
 with `metrics`, `datasets` and `plots` as leaves that any room may use. All are loaded here, so that
 `keras.saving.load_model` knows every class; matplotlib is loaded when the first picture is made.
@@ -12,6 +12,7 @@ from keras_gen import (
     backend,
     callbacks,
     datasets,
+    diffusion,
     distributions,
     integrate,
     layers,
@@ -27,6 +28,7 @@ __all__ = [
     "backend",
     "callbacks",
     "datasets",
+    "diffusion",
     "distributions",
     "integrate",
     "layers",

@@ -26,6 +26,16 @@ from keras_gen.models.autoregressive.linear import LinearAR
 from keras_gen.models.autoregressive.recipes import CausalCNN, CausalTransformer, CharRNN, WaveNet
 from keras_gen.models.autoregressive.state_space import LinearDynamicalSystem
 from keras_gen.models.base import Batch, GenerativeModel
+from keras_gen.models.diffusion import (
+    DDPM,
+    EDM,
+    DiffusionModel,
+    FlowMatching,
+    ImprovedDDPM,
+    RectifiedFlow,
+    Reflow,
+    ScoreSDE,
+)
 from keras_gen.models.divergence import Divergence, DivergenceError
 from keras_gen.models.flows.flow import NormalizingFlow
 from keras_gen.models.flows.recipes import FFJORD, IAF, MAF, NICE, NeuralSpline, RealNVP
@@ -47,14 +57,19 @@ __all__ = [
     "ConditionalVAE",
     "CycleGAN",
     "DCGAN",
+    "DDPM",
     "DenoisingAutoencoder",
+    "DiffusionModel",
     "Divergence",
     "DivergenceError",
+    "EDM",
     "FFJORD",
+    "FlowMatching",
     "GAN",
     "GenerativeModel",
     "IAF",
     "IWAE",
+    "ImprovedDDPM",
     "InfoGAN",
     "LAPGAN",
     "LSGAN",
@@ -70,7 +85,10 @@ __all__ = [
     "ProbabilisticPCA",
     "ProgressiveGAN",
     "RealNVP",
+    "RectifiedFlow",
+    "Reflow",
     "SRGAN",
+    "ScoreSDE",
     "StyleGAN",
     "SuperResolution",
     "VAE",

@@ -1,0 +1,252 @@
+"""Flow matching and rectified flow: the straight line from data to noise, and couplings of the two.
+
+With x_t = (1 - t) x_0 + t eps the network learns the velocity v(x, t) = E[eps - x_0 given x_t = x],
+
+    L = E || F(x_t, t) - (eps - x_0) ||^2,                                                                      (1)
+
+which is diffusion with the schedule `Rectified`, the parametrisation "velocity" and the weighting "target"; dx/dt = v
+carries noise to data. What is new is that x_0 and eps need not be independent. Any coupling whose marginals are the
+data and N(0, I) is learned by (1) and gives the same marginals, over other paths:
+
+    independent   pairs at random: paths cross, so that v bends them
+    optimal       of each batch, the pairs whose sum of squared distances is least: straighter paths
+                  (Pooladian et al. 2023; Tong et al. 2023)
+    given         pairs (x_0, eps) that a model has made: `Reflow` (Liu et al. 2023). Paths become straight, and one
+                  step nearly enough.
+
+**The assignment.** Optimal pairs of n points are those of an assignment. Bertsekas's auction finds them by operations
+on n x n matrices alone, on all backends: each point that has none bids for the noise that profits it most, at its
+price,
+
+    bid = price + (best profit - second profit) + epsilon,                                                      (2)
+
+the highest bid wins, and who was there leaves. It ends with a sum within n epsilon of the least; epsilon falls in
+rounds.
+
+Reference:
+    Y. Lipman et al., arXiv:2210.02747 (2023), equations 9, 22, 23; X. Liu, C. Gong, Q. Liu, arXiv:2209.03003 (2023),
+    algorithm 1; A.-A. Pooladian et al., arXiv:2304.14772 (2023), section 3.2; A. Tong et al., arXiv:2302.00482
+    (2023); D. Bertsekas, "The auction algorithm", Annals of Operations Research 14 (1988).
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_gen import diffusion, random
+from keras_gen.models import inputs
+from keras_gen.models.base import GenerativeModel
+from keras_gen.models.diffusion.base import DiffusionModel
+
+COUPLINGS = ("independent", "optimal")
+
+
+def assignment(cost, epsilon=1e-3, rounds=4, longest=2000):
+    """The column of each row in a nearly least assignment of a square `cost` matrix, int32 `(n,)`, by auction.
+
+    Args:
+        cost: `(n, n)`, finite.
+        epsilon: of the last round, as a share of the largest difference of costs; the sum is within n epsilon of least.
+        rounds: each with epsilon a fifth of the last.
+        longest: turns of a round; rows that have none by then take those that are left.
+    """
+    n = cost.shape[0]
+    value = -cost / ops.maximum(ops.max(cost) - ops.min(cost), 1e-12)
+    price = ops.zeros((n,), value.dtype)
+    owner = ops.zeros((n,), "int32") - 1
+    for k in range(rounds):
+        owner, price = _auction(value, price, epsilon * 5.0 ** (rounds - 1 - k), longest)
+    return _completed(owner)
+
+
+def _auction(value, price, epsilon, longest):
+    """The owner of each column, and the prices, after one round."""
+    n = value.shape[0]
+    place = ops.arange(n, dtype="int32")
+
+    def open_rows(owner):
+        owned = ops.any(ops.equal(owner[None, :], place[:, None]), axis=1)
+        return ops.logical_not(owned)
+
+    def goes_on(i, owner, price):
+        return ops.logical_and(i < longest, ops.any(open_rows(owner)))
+
+    def turn(i, owner, price):
+        profit = value - price[None, :]
+        best = ops.max(profit, axis=1)
+        choice = random.first_largest(profit)
+        second = ops.max(ops.where(ops.equal(choice[:, None], place[None, :]), -1e9, profit), axis=1)
+        offer = ops.logical_and(open_rows(owner)[:, None], ops.equal(choice[:, None], place[None, :]))
+        bids = ops.where(offer, (best - second + epsilon)[:, None], -1.0)
+        raised = ops.max(bids, axis=0)
+        winner = random.first_largest(ops.transpose(bids))
+        sold = raised > 0.0
+        return i + 1, ops.where(sold, winner, owner), price + ops.where(sold, raised, 0.0)
+
+    start = (ops.zeros((), "int32"), ops.zeros((n,), "int32") - 1, price)
+    return ops.while_loop(goes_on, turn, start)[1:]
+
+
+def _completed(owner):
+    """The column of each row; rows and columns that are left are paired in their order."""
+    n = owner.shape[0]
+    place = ops.arange(n, dtype="int32")
+    match = ops.equal(owner[None, :], place[:, None])  # row i has column j
+    free_rows = ops.cast(ops.logical_not(ops.any(match, axis=1)), "int32")
+    free_columns = ops.cast(owner < 0, "int32")
+    rank_rows, rank_columns = ops.cumsum(free_rows) * free_rows, ops.cumsum(free_columns) * free_columns
+    rest = ops.logical_and(ops.equal(rank_rows[:, None], rank_columns[None, :]), rank_rows[:, None] > 0)
+    match = ops.logical_or(match, rest)
+    return ops.cast(ops.sum(ops.where(match, place[None, :], 0), axis=1), "int32")
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class FlowMatching(DiffusionModel):
+    """The straight line, and its velocity: equation (1).
+
+    Args:
+        event_shape, network: as in `DiffusionModel`.
+        coupling: "independent" (default) or "optimal", of each batch (on several devices: of the part of each).
+        sigma_min: noise that is left at t = 0, default 0.
+        weighting: default "target"; "logit_normal" for times in the middle.
+        sampler: default `Heun(variable="rectified")`.
+        steps: times of `sample`, default 16.
+        **kwargs: as in `DiffusionModel`.
+
+    Raises:
+        ValueError: an unknown coupling; else as `DiffusionModel`.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> from keras_gen.models import FlowMatching
+        >>> from keras_gen.networks import DenoisingMLP
+        >>> model = FlowMatching((2,), DenoisingMLP((2,), hidden=(16,)), coupling="optimal", seed=0)
+        >>> model.compile(keras.optimizers.Adam(1e-3))
+        >>> history = model.fit(np.ones((64, 2)), verbose=0)
+        >>> model.sample(4, seed=0).shape
+        (4, 2)
+
+    Reference:
+        Lipman et al. 2023, arXiv:2210.02747, equation 23; couplings: Pooladian et al. 2023, arXiv:2304.14772.
+    """
+
+    def __init__(
+        self, event_shape, network=None, *, coupling="independent", sigma_min=0.0, schedule=None,
+        parametrisation="velocity", weighting="target", sampler=None, steps=16, **kwargs,
+    ):  # fmt: skip
+        if coupling not in COUPLINGS:
+            raise ValueError(f"Expected `coupling` as one of {COUPLINGS}. Received: {coupling!r}.")
+        self.coupling = coupling
+        super().__init__(
+            event_shape, network, schedule=schedule or diffusion.Rectified(sigma_min), parametrisation=parametrisation,
+            weighting=weighting, sampler=sampler or diffusion.Heun(variable="rectified"), steps=steps, **kwargs,
+        )  # fmt: skip
+
+    def paired(self, x_0, eps):
+        if self.coupling == "independent" or x_0.shape[0] is None:
+            return eps
+        flat, noise = (ops.reshape(v, (x_0.shape[0], -1)) for v in (x_0, eps))
+        cost = -ops.matmul(flat, ops.transpose(noise))  # squared distances but for terms of a row or a column
+        return ops.take(eps, ops.stop_gradient(assignment(cost)), axis=0)
+
+    def get_config(self):
+        return {**super().get_config(), "coupling": self.coupling}
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class RectifiedFlow(FlowMatching):
+    """Flow matching that can be straightened: it makes `pairs` of data and noise, from which `Reflow` learns.
+
+    Args:
+        event_shape, network, **kwargs: as in `FlowMatching`.
+
+    Example:
+        >>> import keras
+        >>> from keras_gen.models import RectifiedFlow, Reflow
+        >>> from keras_gen.networks import DenoisingMLP
+        >>> model = RectifiedFlow((2,), DenoisingMLP((2,), hidden=(16,)), seed=0)
+        >>> pairs = model.pairs(64, seed=0)
+        >>> pairs.shape
+        (64, 2, 2)
+        >>> straighter = Reflow(model)
+        >>> straighter.compile(keras.optimizers.Adam(1e-3))
+        >>> history = straighter.fit(pairs, verbose=0)
+        >>> model.sample(4, seed=0, steps=1, sampler="ddim").shape
+        (4, 2)
+
+    Reference:
+        Liu, Gong, Liu 2023, arXiv:2209.03003, algorithm 1, section 2.2.
+    """
+
+    def pairs(self, n, condition=None, *, seed=None, **options):
+        """Data that the model makes, and the noise of which: numpy `(n, 2, *event_shape)`, data first.
+
+        Args:
+            n, condition, seed: as in `sample`.
+            **options: `sampler`, which must be deterministic, `steps`, ... as in `sample`.
+
+        Raises:
+            ValueError: as `sample`.
+        """
+        seed = inputs.check_seed(seed)
+        x = self.sample(n, condition, seed=seed, **options)
+        run = self._compiled("starting_noise", lambda keys: self.starting_noise(keys))
+        eps = self._in_batches(run, {"keys": ops.convert_to_numpy(random.keys(seed, n))}, {}, None, 0)
+        return np.stack([x, eps], axis=1)
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class Reflow(GenerativeModel):
+    """The training of a flow on given pairs: its weights move, its samples and densities are its own.
+
+    `fit(pairs)` or `fit(pairs, y)`, pairs `(n, 2, *event_shape)` of data and noise, such as of `RectifiedFlow.pairs`.
+
+    Args:
+        flow: a `FlowMatching` or `RectifiedFlow`, that made the pairs or another.
+        name, dtype: as in `keras.Model`.
+
+    Raises:
+        ValueError: no such model.
+
+    Example:
+        >>> from keras_gen.models import RectifiedFlow, Reflow
+        >>> from keras_gen.networks import DenoisingMLP
+        >>> Reflow(RectifiedFlow((2,), DenoisingMLP((2,), hidden=(16,)))).event_shape
+        (2, 2)
+
+    Reference:
+        Liu, Gong, Liu 2023, arXiv:2209.03003, algorithm 1.
+    """
+
+    def __init__(self, flow, **kwargs):
+        if not isinstance(flow, FlowMatching):
+            raise ValueError(f"Expected `flow` as a `FlowMatching` or `RectifiedFlow`. Received: {flow!r}.")
+        condition = {"num_classes": flow.num_classes} if flow.num_classes else {"condition_shape": flow.condition_shape}
+        super().__init__((2, *flow.event_shape), **condition, **kwargs)
+        self.flow = flow
+
+    @property
+    def players(self):
+        return {"model": self.flow.players["model"]}
+
+    def objective(self, x, condition=None, training=False):
+        noise = self.flow.noise if training else self.flow.test_noise
+        return {"loss": self.flow.paired_loss(self.flow.scaled(x[:, 0]), x[:, 1], condition, noise, training)}
+
+    def update(self, batch):
+        logs = super().update(batch)
+        self.flow.follow()
+        return logs
+
+    def call(self, x, condition=None, training=False):
+        """The flow's own, of the data."""
+        return self.flow(x[:, 0], condition) if self.conditional else self.flow(x[:, 0])
+
+    def get_config(self):
+        config = super().get_config()
+        own = {k: v for k, v in config.items() if k not in ("event_shape", "num_classes", "condition_shape")}
+        return {**own, "flow": keras.saving.serialize_keras_object(self.flow)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**{**config, "flow": keras.saving.deserialize_keras_object(config["flow"])})

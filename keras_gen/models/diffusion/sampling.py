@@ -1,0 +1,286 @@
+"""Samples of a diffusion model: one compiled loop, for any sampler and any number of steps.
+
+The rows of a sampler's table (`keras_gen.diffusion.samplers`) are an argument of the compiled function, filled up to
+1024: so another number of steps, another grid, schedule, scale of guidance or temperature compiles nothing anew.
+"""
+
+import numpy as np
+from keras import ops
+
+from keras_gen import diffusion, random
+from keras_gen.diffusion.inpainting import replacement
+from keras_gen.diffusion.samplers.base import LONGEST
+from keras_gen.models import inputs
+
+FIRST = 2**30  # the key of the noise at t = 1 is folded with this, that of turn i with i
+
+
+class DiffusionSampling:
+    """Mixin of `DiffusionModel`: `generate`, and its numpy twins."""
+
+    # Tensors.
+
+    def generate(
+        self, keys, condition=None, temperature=1.0, sampler=None, steps=None, grid=None, guidance=None, clip=True,
+    ):  # fmt: skip
+        """Samples as a tensor `(n, *event_shape)`, one for each of the random `keys` `(n, 2)`; traces in graphs."""
+        sampler = self.sampler if sampler is None else sampler
+        start = self.starting_noise(keys, temperature)
+        denoiser, given = self._guided(guidance, clip), self.encoded(condition)
+        if isinstance(sampler, diffusion.ProbabilityFlow):
+            return self.unscaled(sampler.sample(denoiser, start, given))
+        table, turns = self._table(sampler, steps, grid, longest=0)
+        table = {name: ops.convert_to_tensor(column) for name, column in table.items()}
+        options = {"condition": given, "temperature": temperature}
+        state = sampler.advance(denoiser, sampler.begin(start), keys, table, 0, turns, **options)
+        return self.unscaled(state["x"])
+
+    def starting_noise(self, keys, temperature=1.0, t=1.0):
+        """x_1 ~ N(0, (alpha^2 d^2 + sigma^2) I), d the scale of the data: what is left of the signal at t = 1 too."""
+        alpha, sigma = (float(v) for v in self.schedule.alpha_sigma(np.float64(t)))
+        scale = float(np.sqrt(alpha**2 * self._prior_variance() + sigma**2))
+        noise = random.normal(random.fold_in(keys, FIRST), self.event_shape)
+        return temperature * scale * ops.cast(noise, self.real_dtype)
+
+    def _guided(self, guidance, clip=True):
+        denoiser = self.best(clip=False)
+        if guidance is not None:
+            denoiser = diffusion.ClassifierFree(denoiser, guidance)
+        return diffusion.Clipped(denoiser) if clip and self.data_range is not None else denoiser
+
+    def _table(self, sampler, steps, grid, longest=LONGEST):
+        grid = self.grid if grid is None else grid
+        times = diffusion.times(self.schedule, steps or self.steps_of_sampling, grid)
+        return sampler.table(self.schedule, times, longest)
+
+    # The numpy twins.
+
+    def sample(
+        self, n, condition=None, *, steps=None, sampler=None, grid=None, guidance=None, clip=True, seed=None,
+        temperature=1.0, batch_size=None, verbose="auto",
+    ):  # fmt: skip
+        """Samples from the model, numpy `(n, *event_shape)`.
+
+        Sample i depends on (seed, i) and its condition alone: not on `batch_size`, nor, to rounding, on the backend.
+
+        Args:
+            n: number of samples, at least 1.
+            condition: for a conditional model, `(n, ...)`, or one condition for all.
+            steps: times at which the network is asked (Heun's method: twice); default the model's.
+            sampler: a `diffusion.Sampler`, its name, or a `diffusion.ProbabilityFlow`; default the model's.
+            grid: see `diffusion.times`; default the model's.
+            guidance: scale s of classifier-free guidance, 1 being the conditional model; default None: no guidance.
+            clip: whether estimates of images are held within `data_range`, default True.
+            seed: non-negative integer; None draws fresh entropy. Training seeds are never advanced.
+            temperature: >= 0, scale of all noise; 1 is the model itself.
+            batch_size: samples computed at once, default 256, or fewer of large events.
+            verbose: `"auto"` shows progress on work of more than two seconds; 0 or 1.
+
+        Raises:
+            ValueError: an argument out of its range; fewer steps than the sampler's order; guidance of a model that was
+                trained without leaving out the condition; a condition missing, superfluous or of the wrong shape.
+        """
+        n = inputs.check_count(n, "n")
+        run = self._prepared(n, condition, sampler, steps, grid, guidance, clip, seed, temperature, batch_size, verbose)
+        return run()[:, -1]
+
+    def trajectory(
+        self, n, condition=None, *, frames=16, steps=None, sampler=None, grid=None, guidance=None, clip=True, seed=None,
+        temperature=1.0, batch_size=None, verbose="auto",
+    ):  # fmt: skip
+        """The way from noise to data: numpy `(n, frames, *event_shape)`, the last frame being `sample`'s.
+
+        Frames are x_t / sqrt(alpha_t^2 + sigma_t^2) in the units of the data, at turns equally spaced; the first is
+        noise.
+
+        Args:
+            frames: at least 2, at most one more than the turns; default 16.
+            n, condition, steps, sampler, grid, guidance, clip, seed, temperature, batch_size, verbose: as in `sample`.
+
+        Raises:
+            ValueError: as `sample`; more frames than turns; a `ProbabilityFlow`, which has no turns.
+        """
+        n, frames = inputs.check_count(n, "n"), inputs.check_count(frames, "frames")
+        run = self._prepared(n, condition, sampler, steps, grid, guidance, clip, seed, temperature, batch_size, verbose)
+        return run(frames=frames)
+
+    def inpaint(
+        self, x, known, condition=None, *, resamples=10, steps=None, sampler="ancestral", grid=None, guidance=None,
+        clip=True, seed=None, temperature=1.0, batch_size=None, verbose="auto",
+    ):  # fmt: skip
+        """x with its unknown part drawn: RePaint; with `resamples=1`, replacement.
+
+        Args:
+            x: data `(n, *event_shape)`; what is unknown may hold any number.
+            known: booleans of the shape of x, or of the event, or with one channel: True keeps.
+            resamples: how often each step is made, default 10.
+            sampler: of one evaluation a step that remembers nothing, default "ancestral".
+            condition, steps, grid, guidance, clip, seed, temperature, batch_size, verbose: as in `sample`.
+
+        Returns:
+            numpy `(n, *event_shape)`, equal to x where it is known.
+
+        Raises:
+            ValueError: as `sample`; a mask of another shape or dtype; a sampler that remembers.
+        """
+        x = inputs.check_data(self, x)
+        known = self._mask(known, len(x))
+        sampler = diffusion.RePaint(diffusion.get_sampler(sampler), resamples)
+        run = self._prepared(
+            len(x), condition, sampler, steps, grid, guidance, clip, seed, temperature, batch_size, verbose
+        )
+        x = x.astype(self.real_dtype)
+        return np.where(known > 0.5, x, run(given=x, known=known)[:, -1])
+
+    def image_to_image(
+        self, x, condition=None, *, strength=0.5, steps=None, sampler=None, grid=None, guidance=None, clip=True,
+        seed=None, temperature=1.0, batch_size=None, verbose="auto",
+    ):  # fmt: skip
+        """x with noise up to the time `strength`, and drawn anew from there: what is coarse stays.
+
+        Args:
+            x: data `(n, *event_shape)`, also of another kind than the model's, such as a sketch.
+            strength: time in (0, 1] at which the way back begins: 1 keeps next to nothing. Default 0.5.
+            condition, steps, sampler, grid, guidance, clip, seed, temperature, batch_size, verbose: as in `sample`;
+                of the grid, the times up to `strength` are gone through.
+
+        Raises:
+            ValueError: as `sample`; a strength out of its range, or below all times of the grid.
+
+        Reference:
+            C. Meng et al., "SDEdit", arXiv:2108.01073 (2022), algorithm 1.
+        """
+        if isinstance(strength, bool) or not 0.0 < strength <= 1.0:
+            raise ValueError(f"Expected `strength` in (0, 1]. Received: strength={strength!r}.")
+        x = inputs.check_data(self, x)
+        grid = self.grid if grid is None else grid
+        times = diffusion.times(self.schedule, steps or self.steps_of_sampling, grid)
+        times = times[times <= strength + 1e-9]
+        if not len(times):
+            raise ValueError(f"Expected a grid with times up to strength={strength}. Received: none. Take more steps.")
+        run = self._prepared(
+            len(x), condition, sampler, None, times, guidance, clip, seed, temperature, batch_size, verbose
+        )
+        return run(start=x.astype(self.real_dtype), first=float(times[0]))[:, -1]
+
+    # What they share.
+
+    def _mask(self, known, n):
+        known = np.asarray(known)
+        one = (*self.event_shape[:-1], 1)
+        shapes = [s for event in (self.event_shape, one) for s in (event, (n, *event))]
+        if known.dtype != bool or known.shape not in shapes:
+            raise ValueError(
+                f"Expected `known` as booleans of shape {self.event_shape} or {(n, *self.event_shape)}, or with one "
+                f"channel. Received: shape {known.shape}, dtype {known.dtype}."
+            )
+        return np.broadcast_to(known, (n, *self.event_shape)).astype(self.real_dtype)
+
+    def _check_guidance(self, guidance):
+        if guidance is None:
+            return None
+        if not self.unconditional:
+            raise ValueError(
+                "Expected no `guidance`: this model was not trained without a condition. Received: "
+                f"guidance={guidance!r}. Make it with a condition and `unconditional` above 0."
+            )
+        if isinstance(guidance, bool) or not np.isfinite(guidance):
+            raise ValueError(f"Expected `guidance` as a finite number. Received: guidance={guidance!r}.")
+        return np.float32(guidance)
+
+    def _prepared(self, n, condition, sampler, steps, grid, guidance, clip, seed, temperature, batch_size, verbose):
+        """A function of optional arrays that samples in batches: `(n, frames, *event_shape)`."""
+        from keras_gen.models.diffusion.base import _get_sampler
+
+        sampler = self.sampler if sampler is None else _get_sampler(sampler)
+        guidance, temperature = self._check_guidance(guidance), inputs.check_temperature(temperature)
+        condition = inputs.check_condition(self, self._repeat(condition, n), n)
+        keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), n))
+        numbers = {"temperature": np.float32(temperature)} | ({} if guidance is None else {"guidance": guidance})
+        arrays = {"keys": keys, "condition": condition}
+        if isinstance(sampler, diffusion.ProbabilityFlow):
+            return self._flowing(sampler, arrays, numbers, clip, batch_size, verbose)
+        if steps is not None:
+            inputs.check_count(steps, "steps")
+        return self._turning(sampler, self._table(sampler, steps, grid), arrays, numbers, clip, batch_size, verbose)
+
+    def _flowing(self, sampler, arrays, numbers, clip, batch_size, verbose):
+        def run(**more):
+            if more:
+                raise ValueError(f"Expected a `Sampler` with turns. Received: {sampler!r}.")
+            name = f"flow_sample_{sampler!r}_{clip}_{sorted(numbers)}"
+            fn = self._compiled(name, lambda **kw: self.generate(sampler=sampler, clip=clip, **kw))
+            return self._in_batches(fn, arrays, numbers, batch_size, verbose)[:, None]
+
+        return run
+
+    def _turning(self, sampler, table, arrays, numbers, clip, batch_size, verbose):
+        columns, turns = table
+
+        def run(start=None, first=1.0, given=None, known=None, frames=None):
+            marks = _marks(turns, frames)
+            inner = {**arrays, "start": start, "given": given, "known": known}
+            run = self._stretch(sampler, columns, numbers, clip, marks, first)
+            return self._in_batches(run, inner, {}, batch_size, verbose)
+
+        return run
+
+    def _stretch(self, sampler, columns, numbers, clip, marks, first):
+        """A function of one batch that goes from mark to mark by compiled stretches, and keeps what it passes."""
+        tensors = {name: ops.convert_to_tensor(column) for name, column in columns.items()}
+        numbers = {name: ops.convert_to_tensor(number) for name, number in numbers.items()}
+        alpha, sigma = self.schedule.alpha_sigma(np.float64(first))
+        level = {"alpha": ops.convert_to_tensor(alpha, "float32"), "sigma": ops.convert_to_tensor(sigma, "float32")}
+        names = f"{type(sampler).__name__}_{sampler!r}_{len(next(iter(columns.values())))}_{clip}"
+
+        def run(**arrays):
+            names_of = f"{names}_{sorted(arrays)}_{sorted(numbers)}"
+            begin = self._compiled(f"begin_{names_of}", lambda **kw: self._begin(sampler, **kw))
+            advance = self._compiled(
+                f"advance_{names_of}", lambda **kw: self._advance(sampler, clip, **kw), loop=True
+            )
+            drawn = {k: v for k, v in arrays.items() if k in ("keys", "start")}
+            state = begin(**drawn, **level, temperature=numbers["temperature"])
+            kept = {k: v for k, v in arrays.items() if k != "start"}
+            frames = []
+            for here, there in zip(marks, marks[1:], strict=False):
+                if len(marks) > 2 and not frames:
+                    frames.append(self._frame(state["x"], columns, here))
+                place = {"first": here, "count": there - here}
+                place = {name: ops.convert_to_tensor(number, "int32") for name, number in place.items()}
+                state = advance(state=state, table=tensors, **kept, **numbers, **place)
+                frames.append(self._frame(state["x"], columns, there))
+            return ops.stack(frames, axis=1)
+
+        return run
+
+    def _begin(self, sampler, keys, alpha, sigma, temperature, start=None):
+        if start is None:
+            return sampler.begin(self.starting_noise(keys, temperature))
+        noise = ops.cast(random.normal(random.fold_in(keys, FIRST), self.event_shape), self.real_dtype)
+        return sampler.begin(ops.cast(alpha, noise.dtype) * self.scaled(start) + sigma * temperature * noise)
+
+    def _advance(
+        self, sampler, clip, state, table, first, count, keys, temperature, condition=None, guidance=None, given=None,
+        known=None,
+    ):  # fmt: skip
+        constrain = None if given is None else replacement(self.scaled(given), known)
+        options = {"condition": self.encoded(condition), "temperature": temperature, "constrain": constrain}
+        return sampler.advance(self._guided(guidance, clip), state, keys, table, first, count, **options)
+
+    def _frame(self, x, columns, turn):
+        """x after `turn` turns, in the units of the data."""
+        if turn:
+            alpha, sigma = columns["after_alpha"][turn - 1], columns["after_sigma"][turn - 1]
+        else:
+            alpha, sigma = columns["at_alpha"][0], columns["at_sigma"][0]
+        return self.unscaled(x / float(np.hypot(alpha, sigma)))
+
+
+def _marks(turns, frames):
+    """Numbers of turns at which a frame is kept."""
+    if frames is None:
+        return [0, turns]
+    if not 2 <= frames <= turns + 1:
+        raise ValueError(f"Expected `frames` from 2 to {turns + 1}, the turns and one. Received: frames={frames}.")
+    return [int(m) for m in np.round(np.linspace(0, turns, frames))]
