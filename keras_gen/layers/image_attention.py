@@ -99,12 +99,8 @@ class ImageAttention(keras.layers.Layer):
         size = channels // heads
         h = ops.reshape(self.to_heads(x), (-1, positions, 3, heads, size))
         q, k, v = (ops.transpose(h[:, :, i], (0, 2, 1, 3)) for i in range(3))  # each (batch, H, n, d)
-        scale = size**-0.25  # of both, so that no product of half precision is large
-        scores = ops.matmul(q * scale, ops.transpose(k * scale, (0, 1, 3, 2)))
-        wide = keras.backend.result_type(scores.dtype, "float32")
-        share = ops.cast(ops.softmax(ops.cast(scores, wide), axis=-1), v.dtype)
-        y = ops.transpose(ops.matmul(share, v), (0, 2, 1, 3))
-        return self.to_out(ops.reshape(y, (-1, *x.shape[1:])))
+        y = v if positions == 1 else _attended(q, k, v)  # Keras warns of a softmax of one number
+        return self.to_out(ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (-1, *x.shape[1:])))
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)
@@ -113,3 +109,11 @@ class ImageAttention(keras.layers.Layer):
         initializer = keras.initializers.serialize(self.output_initializer)
         own = {"heads": self.heads, "head_size": self.head_size, "output_initializer": initializer}
         return {**super().get_config(), **own}
+
+
+def _attended(q, k, v):
+    """softmax(q k^T / sqrt(d)) v, each `(batch, H, n, d)`."""
+    scale = q.shape[-1] ** -0.25  # of both, so that no product of half precision is large
+    scores = ops.matmul(q * scale, ops.transpose(k * scale, (0, 1, 3, 2)))
+    wide = keras.backend.result_type(scores.dtype, "float32")
+    return ops.matmul(ops.cast(ops.softmax(ops.cast(scores, wide), axis=-1), v.dtype), v)

@@ -106,10 +106,10 @@ class UNet(DenoisingNetwork):
         plain = {"kernel_initializer": self._initializer(), **options}
         self.first = convolution(self.channels, **plain, name="first")
         self.down = [self._stage(i, f"down_{i}_{j}") for i in levels for j in range(self.blocks)]
-        self.halve = [self._resampling(i, 2, f"halve_{i}") for i in levels[:-1]]
+        self.halvings = [self._resampling(i, 2, f"halve_{i}") for i in levels[:-1]]
         self.middle = [self._stage(-1, "middle_0", attention=True), self._stage(-1, "middle_1", attention=False)]
         self.up = [self._stage(i, f"up_{i}_{j}") for i in levels for j in range(self.blocks + 1)]
-        self.double = [self._resampling(i, 1, f"double_{i}") for i in levels[1:]]
+        self.doublings = [self._resampling(i, 1, f"double_{i}") for i in levels[1:]]
         self.norm = GroupNormalization(self.groups, **options, name="norm")
         zeros = {"padding": "same", "data_format": "channels_last", "kernel_initializer": "zeros", **options}
         self.to_image = ImageConvolution(self.out_channels, 3, **zeros, name="to_image")
@@ -139,8 +139,8 @@ class UNet(DenoisingNetwork):
             for stage in self._down(i):
                 depth = self._build(stage, i, depth, e_shape)
                 skips.append(depth)
-            if i < len(self.halve):
-                self.halve[i].build((None, *self.sizes[i], depth))
+            if i < len(self.halvings):
+                self.halvings[i].build((None, *self.sizes[i], depth))
                 skips.append(depth)
         for stage in self.middle:
             depth = self._build(stage, -1, depth, e_shape)
@@ -148,7 +148,7 @@ class UNet(DenoisingNetwork):
             for stage in self._up(i):
                 depth = self._build(stage, i, depth + skips.pop(), e_shape)
             if i:
-                self.double[i - 1].build((None, *self.sizes[i - 1], depth))
+                self.doublings[i - 1].build((None, *self.sizes[i - 1], depth))
         self.norm.build((None, *self.sizes[0], depth))
         self.to_image.build((None, *self.sizes[0], depth))
 
@@ -164,8 +164,8 @@ class UNet(DenoisingNetwork):
             for stage in self._down(i):
                 h = stage(h, e, training=training)
                 skips.append(h)
-            if i < len(self.halve):
-                h = self.halve[i](h)
+            if i < len(self.halvings):
+                h = self.halvings[i](h)
                 skips.append(h)
         for stage in self.middle:
             h = stage(h, e, training=training)
@@ -174,7 +174,7 @@ class UNet(DenoisingNetwork):
                 h = stage(ops.concatenate([h, skips.pop()], axis=-1), e, training=training)
             if i:
                 height, width = self.sizes[i - 1]
-                h = self.double[i - 1](layers.doubled(h)[:, :height, :width])
+                h = self.doublings[i - 1](layers.doubled(h)[:, :height, :width])
         return self.to_image(self.activation(self.norm(h)))
 
     def _check_heads(self):
