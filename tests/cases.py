@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_gen import layers
+from keras_gen import diffusion, layers
 from keras_gen.datasets import bicubic, digits
 from keras_gen.distributions import Mixture, Normal
 from keras_gen.losses import R1
 from keras_gen.models import (
     DCGAN,
+    DDPM,
+    EDM,
     FFJORD,
     GAN,
     IAF,
@@ -41,6 +43,9 @@ from keras_gen.models import (
     ConditionalVAE,
     CycleGAN,
     DenoisingAutoencoder,
+    DiffusionModel,
+    FlowMatching,
+    ImprovedDDPM,
     InfoGAN,
     LinearAR,
     LinearDynamicalSystem,
@@ -51,6 +56,9 @@ from keras_gen.models import (
     ProbabilisticPCA,
     ProgressiveGAN,
     RealNVP,
+    RectifiedFlow,
+    Reflow,
+    ScoreSDE,
     StyleGAN,
     SuperResolution,
     WaveNet,
@@ -63,6 +71,7 @@ from keras_gen.networks import (
     ConvEncoder,
     DCGANDiscriminator,
     DCGANGenerator,
+    DenoisingMLP,
     DenseDiscriminator,
     DenseGenerator,
     DetailGenerator,
@@ -73,6 +82,7 @@ from keras_gen.networks import (
     StyleGenerator,
     TranslationResNet,
     TranslationUNet,
+    UNet,
 )
 
 LATENT_DIM = 3
@@ -477,6 +487,73 @@ SEQUENCES = {
     ),
 }
 
+def planes(n):
+    """Two of them."""
+    return signed(n)[0][:, 5:7], None
+
+
+def signed_images(n):
+    """Digits in [-1, 1]."""
+    return 2.0 * images(n)[0] - 1.0, None
+
+
+def labelled_planes(n):
+    """Two pixels and their labels."""
+    return planes(n)[0], images(n)[1]
+
+
+def signed_with_image(n):
+    """The lower half of each digit in [-1, 1], given its upper half."""
+    x, y = with_image(n)
+    return 2.0 * x - 1.0, y
+
+
+def planes_and_noise(n):
+    """Pairs `(n, 2, 2)` of two pixels and normal noise."""
+    x = planes(n)[0]
+    return np.stack([x, np.random.default_rng(0).normal(size=x.shape)], axis=1).astype("float32"), None
+
+
+def _diffusion(model=DiffusionModel, event_shape=(2,), **fixed):
+    """Constructor of a diffusion model with a small network and few steps."""
+
+    def make(**kwargs):
+        channels = event_shape[-1] * (2 if model is ImprovedDDPM else 1)
+        if len(event_shape) == 3:
+            sizes = {"channels": 4, "multipliers": (1,), "blocks": 1, "attention": (), "heads": 2}
+            network = UNet(event_shape, out_channels=channels, **sizes)
+        else:
+            network = DenoisingMLP(event_shape, hidden=(16,), features=8, out_channels=channels)
+        return model(event_shape, network, **{"steps": 4, **fixed, **kwargs})
+
+    return make
+
+
+def _chain():
+    return diffusion.LinearBeta(10, 0.01, 0.9)
+
+
+def _reflow(**kwargs):
+    return Reflow(_diffusion(RectifiedFlow)(**kwargs))
+
+
+DIFFUSION = {
+    "diffusion": Case(_diffusion(), planes),
+    "diffusion_of_images": Case(_diffusion(event_shape=(8, 8, 1), data_range=(-1.0, 1.0), levels=17), signed_images),
+    "diffusion_of_labels": Case(_diffusion(num_classes=10, unconditional=0.2), labelled_planes),
+    "diffusion_of_image": Case(
+        _diffusion(event_shape=(4, 8, 1), condition_shape=(4, 8, 1), schedule="sigmoid"), signed_with_image
+    ),
+    "ddpm": Case(_diffusion(DDPM, schedule=_chain(), steps=None), planes),
+    "improved_ddpm": Case(_diffusion(ImprovedDDPM, schedule=diffusion.Discrete(diffusion.Cosine(), 10)), planes),
+    "score_sde": Case(_diffusion(ScoreSDE), planes),
+    "edm": Case(_diffusion(EDM, data_scale=0.6), planes),
+    "flow_matching": Case(_diffusion(FlowMatching), planes),
+    "flow_matching_optimal": Case(_diffusion(FlowMatching, coupling="optimal"), planes),
+    "rectified_flow": Case(_diffusion(RectifiedFlow), planes),
+    "reflow": Case(_reflow, planes_and_noise, samples=False),
+}
+
 OF_IMAGES = {"super_resolution": Case(_super_resolution, with_small)}
 
-MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM, **FLOWS, **SEQUENCES, **OF_IMAGES}
+MODELS = {**LATENT_VARIABLE, **AUTOENCODERS, **CLOSED_FORM, **FLOWS, **SEQUENCES, **DIFFUSION, **OF_IMAGES}

@@ -239,8 +239,23 @@ class Reflow(GenerativeModel):
         return logs
 
     def call(self, x, condition=None, training=False):
-        """The flow's own, of the data."""
-        return self.flow(x[:, 0], condition) if self.conditional else self.flow(x[:, 0])
+        """What one step makes of each end of a pair: data of the noise, noise of the data. Of straight paths: the pair.
+
+        The noise is told at the schedule's least time, at which the data are taken without theirs.
+        """
+        flow, given = self.flow, self.flow.encoded(condition)
+        x = self._event(x)
+        _, clean, _ = self._asked(x[:, 1], 1.0, given)
+        level, at_data, x_t = self._asked(flow.scaled(x[:, 0]), flow.schedule.least_time, given)
+        noise = (x_t - level.alpha * at_data) / level.sigma
+        return ops.stack([flow.unscaled(clean), noise], axis=1)
+
+    def _asked(self, end, t, given):
+        """The level of t, the estimate of x_0 there, and x_t of an end of the path."""
+        level = self.flow.schedule.level(ops.full((ops.shape(end)[0],), t, dtype=end.dtype))
+        wide = level.over(end)
+        x_t = end * (wide.sigma if t == 1.0 else wide.alpha)
+        return wide, self.flow.best().predict(x_t, level, given).clean, x_t
 
     def get_config(self):
         config = super().get_config()
