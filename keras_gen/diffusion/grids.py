@@ -52,10 +52,11 @@ def times(schedule, steps, grid="uniform", rho=7.0):
     if grid not in GRIDS:
         raise ValueError(f"Expected `grid` as one of {GRIDS}, or the times themselves. Received: grid={grid!r}.")
     n = positive_int(steps, "steps")
-    if schedule.steps is not None and n > schedule.steps:
+    most = schedule.steps or (1000 if grid == "leading" else n)
+    if n > most:
         raise ValueError(
-            f"Expected at most {schedule.steps} steps, the times of {schedule!r}. Received: steps={n}. Use fewer, or a "
-            "schedule in continuous time."
+            f"Expected at most {most} steps, the times of {schedule!r} on the grid {grid!r}. Received: steps={n}. Use "
+            "fewer, or another grid of a schedule in continuous time."
         )
     return _check(_make(schedule, n, grid, rho), schedule)
 

@@ -37,7 +37,7 @@ class Chain(Preserving):
         return first + (t * self.steps - k) * (last - first)
 
     def log_alpha_slope(self, t):
-        _, first, last = self._place(t - 0.5 / self.steps)  # of the step that ends at t, at the times of the chain
+        _, first, last = self._place(t - 1e-3 / self.steps)  # of the step that ends at t, at the times of the chain
         return self.steps * (last - first)
 
     def time_of_log_alpha(self, log_alpha):
@@ -74,7 +74,7 @@ class LinearBeta(Chain):
     def __init__(self, steps=1000, beta_start=1e-4, beta_end=0.02, scaled=False):
         count, self.scaled = positive_int(steps, "steps"), bool(scaled)
         self.beta_start = check_number(beta_start, "beta_start", 0.0, 1.0)
-        self.beta_end = check_number(beta_end, "beta_end", 0.0, 1.0)
+        self.beta_end = check_number(beta_end, "beta_end", np.nextafter(self.beta_start, 0.0), 1.0)
         ends = np.array([self.beta_start, self.beta_end]) ** (0.5 if scaled else 1.0)
         self._set_betas(np.linspace(*ends, count) ** (2 if scaled else 1))
 
