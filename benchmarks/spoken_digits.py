@@ -59,7 +59,7 @@ class Clock(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         nats = float(logs["loss"]) / LENGTH
-        row = {"steps": EPOCH * (epoch + 1), "bits": round(nats / np.log(2), 4)}
+        row = {"steps": EPOCH * (epoch + 1), "bits": round(nats / float(np.log(2)), 4)}
         self.log.append({**row, "processor_seconds": round(self.spent()[0])})
         print(self.log[-1], flush=True)
         self.model.stop_training = self.share() >= 1
