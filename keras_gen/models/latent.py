@@ -87,7 +87,7 @@ class Coding:
         return self(x, training=False) if condition is None else self(x, condition, training=False)
 
     def interpolate(self, a, b, steps=8, condition=None, *, batch_size=None, verbose="auto"):
-        """Decoded points on the straight line between the codes of `a` and of `b`.
+        """Decoded points on the line between the codes of `a` and of `b`, straight unless the model says otherwise.
 
         Args:
             a, b: data `(n, *event_shape)`, the two ends.
@@ -106,12 +106,16 @@ class Coding:
         ends = [self.encode(end, condition, batch_size=batch_size, verbose=verbose) for end in (a, b)]
         if len(ends[0]) != len(ends[1]):
             raise ValueError(f"Expected as many a as b. Received: {len(ends[0])} and {len(ends[1])}.")
-        t = np.linspace(0.0, 1.0, steps, dtype=self.real_dtype).reshape(1, -1, *[1] * len(self.latent_shape))
-        line = (1.0 - t) * ends[0][:, None] + t * ends[1][:, None]
+        line = self.between(*ends, np.linspace(0.0, 1.0, steps, dtype=self.real_dtype))
         if condition is not None:
             condition = np.repeat(inputs.to_numpy(condition, "condition"), steps, axis=0)
         x = self.decode(line.reshape(-1, *self.latent_shape), condition, batch_size=batch_size, verbose=verbose)
         return x.reshape(len(ends[0]), steps, *self.event_shape)
+
+    def between(self, a, b, shares):
+        """Codes on the line from a to b, arrays `(n, *latent_shape)`, at the `shares` of it: `(n, steps, ...)`."""
+        shares = shares.reshape(1, -1, *[1] * len(self.latent_shape))
+        return (1.0 - shares) * a[:, None] + shares * b[:, None]
 
 
 def _bijections(layer):

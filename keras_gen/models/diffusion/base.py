@@ -38,12 +38,13 @@ from keras_gen.diffusion import bound
 from keras_gen.models import inputs
 from keras_gen.models.averaging import average_network, check_average, step_counter, update_average
 from keras_gen.models.base import GenerativeModel
+from keras_gen.models.diffusion.coding import FlowCoding
 from keras_gen.models.diffusion.densities import Densities
 from keras_gen.models.diffusion.sampling import DiffusionSampling
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
-class DiffusionModel(DiffusionSampling, Densities, GenerativeModel):
+class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
     """A diffusion model of any schedule, parametrisation, weighting and sampler.
 
     `model(x)` and `predict` give E[x_0 given x_t = x] at the least level of noise: x without it.

@@ -50,9 +50,10 @@ class Densities:
         x_t = wide.alpha * x_0 + wide.sigma * key_noise
         prediction = denoiser.predict(x_t, last, given)
         data = -bound.data_log_density(x_0, prediction, last, self._width()) - self._log_scale()
-        return bound.prior_divergence(x_0, first, self._prior_variance()), data
+        return bound.prior_divergence(x_0, first, self.prior_variance()), data
 
-    def _prior_variance(self):
+    def prior_variance(self):
+        """d^2, of x_0."""
         return float(self.data_scale) ** 2
 
     def _term(self, x_0, given, level, after, eps):
@@ -100,7 +101,7 @@ class Densities:
             noise, keys = random.split(keys, 2)
             x_0 = x_0 + self._width() * (ops.cast(random.uniform(noise, self.event_shape), x_0.dtype) - 0.5)
             constant = math.prod(self.event_shape) * math.log(self._width())
-        given, variance = self.encoded(condition), self._prior_variance()
+        given, variance = self.encoded(condition), self.prior_variance()
         return flow.log_density(denoiser, x_0, keys, given, trace, variance, solver) + constant
 
     # The numpy twins.

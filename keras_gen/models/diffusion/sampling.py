@@ -38,7 +38,7 @@ class DiffusionSampling:
     def starting_noise(self, keys, temperature=1.0, t=1.0):
         """x_1 ~ N(0, (alpha^2 d^2 + sigma^2) I), d the scale of the data: what is left of the signal at t = 1 too."""
         alpha, sigma = (float(v) for v in self.schedule.alpha_sigma(np.float64(t)))
-        scale = float(np.sqrt(alpha**2 * self._prior_variance() + sigma**2))
+        scale = float(np.sqrt(alpha**2 * self.prior_variance() + sigma**2))
         noise = random.normal(random.fold_in(keys, FIRST), self.event_shape)
         return temperature * scale * ops.cast(noise, self.real_dtype)
 
