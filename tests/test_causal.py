@@ -143,6 +143,19 @@ def test_half_precision_steps_give_what_the_parallel_way_gives(name, policy):
     np.testing.assert_allclose(got, y, atol=4 * digits, rtol=digits)  # a few last places of numbers of about 1
 
 
+@pytest.mark.parametrize("name", [*LAYERS, *NETWORKS])
+def test_shapes_are_told_by_the_names_of_build(name):
+    """As Keras asks in `summary()`; the network's own are those of its outputs."""
+    network = made(name)
+    assert tuple(network.compute_output_shape(**network._build_shapes_dict))[1:] == network(draw(2, 12, 4)).shape[1:]
+
+
+def test_a_gated_block_tells_the_shapes_of_both_of_its_outputs():
+    layer = layers.GatedResidualBlock(4, 5)
+    layer.build((None, 12, 4), (None, 8))
+    assert layer.compute_output_shape(**layer._build_shapes_dict) == ((None, 12, 4), (None, 12, 5))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_configurations_make_the_same_network(name):
     network, x = made(name), draw(2, 12, 4)

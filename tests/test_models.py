@@ -380,6 +380,14 @@ def test_a_denoising_autoencoder_corrupts_what_it_trains_on(noise, level):
     assert np.ptp(clean) < 1e-4 < np.ptp(seen)  # equal rows, unequal noise
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_prints_a_summary(name):
+    """With its parts: Keras asks each built layer for the shape of its output, by the names that `build` has."""
+    lines, model = [], make(name)
+    model.summary(expand_nested=True, print_fn=lambda line, line_break=False: lines.append(line))
+    assert model.name in "".join(lines)
+
+
 def test_the_loss_is_listed_first():
     """`evaluate`, `train_on_batch` and `test_on_batch` without `return_dict`: the loss, then the others by name."""
     model, _, _ = fitted("vae")

@@ -95,8 +95,8 @@ class GatedResidualBlock(CausalLayer):
         gates, cache = self.convolution.step(x, cache, t)
         return self._gated(x, gates, condition), cache
 
-    def compute_output_shape(self, input_shape, condition_shape=None):
-        return (*input_shape[:-1], self.channels), (*input_shape[:-1], self.skip_channels)
+    def compute_output_shape(self, x_shape, condition_shape=None):
+        return (*x_shape[:-1], self.channels), (*x_shape[:-1], self.skip_channels)
 
     def get_config(self):
         return {

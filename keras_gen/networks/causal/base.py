@@ -87,8 +87,8 @@ class CausalNetwork(layers.CausalLayer):
                 "`build(x_shape, condition_shape)` as it is to be called."
             )
 
-    def compute_output_shape(self, input_shape, condition_shape=None):
-        return (*input_shape[:-1], self.features(input_shape))
+    def compute_output_shape(self, x_shape, condition_shape=None):
+        return (*x_shape[:-1], self.features(x_shape))
 
     def compute_output_spec(self, x, condition=None, training=False):
         return keras.KerasTensor(self.compute_output_shape(x.shape), self.compute_dtype)
