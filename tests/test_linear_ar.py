@@ -80,6 +80,21 @@ def test_sample_weights_count_as_repetitions():
     np.testing.assert_allclose(model.covariance, covariance, atol=1e-4)
 
 
+@pytest.mark.parametrize("batch_size", [5, 12])
+def test_an_epoch_logs_the_loss_of_what_it_has_fitted(batch_size):
+    """And its bits and perplexity, weighted as `evaluate` weighs the loss; again in a second epoch."""
+    x, weight = sequences(12), np.array([0.5, 1, 2] * 4, "float32")
+    for options in ({}, {"sample_weight": weight}):
+        model = models.LinearAR(x.shape[1:], 2)
+        history = model.fit(x, epochs=2, batch_size=batch_size, verbose=0, **options).history
+        assert set(history) == {"loss", "bits_per_element", "perplexity"}
+        found = model.evaluate(x, verbose=0, return_dict=True, **options)
+        np.testing.assert_allclose(history["loss"], 2 * [found["loss"]], rtol=1e-4)
+        nats = found["loss"] / 30 / (weight.mean() if options else 1.0)
+        np.testing.assert_allclose(history["perplexity"], 2 * [np.exp(nats)], rtol=1e-4)
+        np.testing.assert_allclose(history["bits_per_element"], 2 * [nats / np.log(2)], rtol=1e-4)
+
+
 def test_nearly_collinear_sound_is_fitted_to_single_precision():
     """A slow sine and little noise: the normal equations in float32 would be off in the first digit."""
     rng = np.random.default_rng(1)

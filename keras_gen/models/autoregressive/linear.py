@@ -17,12 +17,20 @@ new rows below it, it is decomposed again. Then
         [  0   R_3 ]
 
 which loses half the digits that the normal equations Phi^T Phi W = Phi^T X would: sound of neighbouring samples is
-nearly collinear. R_1^-1 is taken in float64, at the end of the epoch.
+nearly collinear. R_1^-1 is taken in float64, at the end of the epoch. R_3 tells the nats of all rows so far at their
+best W and S,
+
+    N = n/2 (C log 2 pi + log det S) + 1/2 |S^(-1/2) R_3^T|^2,                                                  (4)
+
+whose last term is n C / 2 but where S was kept from being singular. A batch logs by how much it raises N, so that the
+mean over an epoch is the loss of what was fitted in it.
 
 Reference:
     H. Luetkepohl, "New introduction to multiple time series analysis" (2005), section 3.2, for (2); G. Golub, C. Van
     Loan, "Matrix computations" (2013), section 6.5.1, for (3).
 """
+
+import math
 
 import keras
 import numpy as np
@@ -50,7 +58,7 @@ class LinearAR(AutoregressiveModel):
 
     Returns of the contract: `model(x)` and `predict` give the mean of x_t given what is before it; `log_prob` is exact,
     with zeros before the first element; `evaluate` as `AutoregressiveModel`. There is no optimizer: `compile()` may be
-    left out.
+    left out. What an epoch of `fit` logs is of the parameters that it ends with.
 
     Raises:
         ValueError: an order that is no positive int, a condition; at the end of an epoch, fewer elements than there are
@@ -122,18 +130,41 @@ class LinearAR(AutoregressiveModel):
         return {}
 
     def update(self, batch):
-        """Put the rows of a batch below R, and decompose; logs the mean square of x.
+        """Put the rows of a batch below R, and decompose; logs what it adds to (4).
 
         Sample weights count as repetitions.
         """
         rows = ops.reshape(self._rows(batch.x), (-1, self.triangle.shape[0]))
         weight = ops.ones_like(batch.x[:, 0, 0]) if batch.sample_weight is None else batch.sample_weight
         weight = ops.repeat(ops.cast(weight, self.real_dtype), self.length)
+        before, count = self._nats(), ops.sum(weight)
         stacked = ops.concatenate([ops.convert_to_tensor(self.triangle), rows * ops.sqrt(weight)[:, None]], axis=0)
         self.triangle.assign(ops.qr(stacked)[1])
-        self.count.assign(self.count + ops.sum(weight))
+        self.count.assign(self.count + count)
         self.elements_seen.assign(self.elements_seen + ops.sum(ops.cast(weight > 0, self.real_dtype)))
-        return {"mean_square": ops.mean(ops.square(batch.x), axis=(1, 2))}
+        added = self._nats() - before
+        self.diagnostics[0].update_nats(added, count)
+        return {"loss": added / ops.cast(ops.shape(batch.x)[0], added.dtype)}
+
+    def _nats(self):
+        """Equation (4) of the rows so far."""
+        channels, count = self.element_shape[0], ops.convert_to_tensor(self.count)
+        scale, root = self._scale(), ops.sqrt(ops.maximum(count, 1e-30))
+        left = ops.transpose(ops.convert_to_tensor(self.triangle)[-channels:, -channels:]) / root
+        white = ops.sum(ops.square(ops.solve_triangular(scale, left, lower=True)))
+        log_det = 2.0 * ops.sum(ops.log(ops.diagonal(scale)))
+        return 0.5 * count * (channels * math.log(2.0 * math.pi) + log_det + white)
+
+    def _scale(self):
+        """The lower factor of S, its diagonal above 0: relative to x where x is predicted exactly."""
+        channels = self.element_shape[0]
+        of_x = ops.convert_to_tensor(self.triangle)[:, -channels:] / ops.sqrt(ops.maximum(self.count, 1e-30))
+        scale = ops.transpose(of_x[-channels:])
+        scale = scale * ops.where(ops.diagonal(scale) < 0, -1.0, 1.0)
+        size = ops.sqrt(ops.sum(ops.square(of_x), axis=0))
+        least = SMALLEST * ops.where(size > 0, size, 1.0)
+        diagonal = ops.diagonal(scale)
+        return scale + ops.diag(ops.maximum(diagonal, least) - diagonal)
 
     def _rows(self, x):
         """phi_t and x_t side by side, `(batch, T, p C + 1 + C)`."""
@@ -148,7 +179,7 @@ class LinearAR(AutoregressiveModel):
 
     def end_epoch(self):
         """Equation (3)."""
-        count, seen = (float(ops.convert_to_numpy(v.value)) for v in (self.count, self.elements_seen))
+        seen = float(ops.convert_to_numpy(self.elements_seen.value))
         channels = self.element_shape[0]
         size = self.order * channels + 1
         if seen < size + channels:
@@ -160,12 +191,7 @@ class LinearAR(AutoregressiveModel):
         w = np.linalg.lstsq(r[:size, :size], r[:size, size:], rcond=None)[0]
         self.network.kernel.assign(w[:-1].reshape(self.network.kernel.shape).astype(self.real_dtype))
         self.network.bias.assign(w[-1].astype(self.real_dtype))
-        scale = r[size:, size:].T / np.sqrt(count)
-        scale = scale * np.where(np.diag(scale) < 0, -1.0, 1.0)
-        size_of_x = np.linalg.norm(r[:, size:], axis=0) / np.sqrt(count)
-        least = SMALLEST * np.where(size_of_x > 0, size_of_x, 1.0)
-        scale[np.diag_indices(channels)] = np.maximum(np.diag(scale), least)
-        self.head.scale_tril.assign(scale.astype(self.real_dtype))
+        self.head.scale_tril.assign(self._scale())
         self.begin_epoch()
 
     def get_config(self):
