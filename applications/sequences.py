@@ -71,10 +71,13 @@ def fit(model, data, validation, options, known, say):
     start = time.perf_counter()
     with resuming.resumable(folder, known, say), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "TensorFlow's graphs do not give the same bits twice")
+        warnings.filterwarnings("ignore", "This training had ended")  # said below: more epochs would be another one
         history = model.fit(
             data, validation_data=validation, epochs=epochs, steps_per_epoch=-(-options.steps // epochs),
             validation_batch_size=128, seed=options.seed, callbacks=[best, count, resume], **size,
         )  # fmt: skip
+    if not begun:
+        say(f"this training had ended after --steps {options.steps}; for another one give another --output")
     return history.history.get("val_loss", []), time.perf_counter() - start if begun else None
 
 

@@ -290,6 +290,7 @@ def test_models_and_files_that_cannot_be_used(trained, run_folder, capsys):
     VAE((3,), 2, seed=0).save("other/model.keras")
     Path("text.wav").write_text("text")
     write_wav("long.wav", np.zeros(400), RATE)
+    write_wav("part.wav", np.zeros(240), RATE)
     go_on = ["continue", "--model", model, "-o", "new.wav", "--label", "low"]
     for arguments, message in (
         (["speak", "low", "--model", "empty", "-o", "new.wav"], "empty: no voices.json in it"),
@@ -298,13 +299,14 @@ def test_models_and_files_that_cannot_be_used(trained, run_folder, capsys):
         (["speak", "low", "--model", model, "-o", "new.mp3"], "new.mp3: expected a name that ends with .wav"),
         (["speak", "low", "--model", model, "-o", "text.wav/x.wav"], "cannot be written to"),
         (["speak", "low", "--model", model, "-o", "new.wav", "--seconds", 1], "--seconds 1: expected at most 0.080"),
-        ([*go_on, "long.wav"], "long.wav: of 0.10 s; expected less than the 0.08 s of the whole"),
+        ([*go_on, "long.wav"], "0.08 s of the whole. Give its beginning: the model knows 0.08 s, by --length"),
+        ([*go_on, "part.wav", "--seconds", 0.05], "Give --seconds above 0.06, 0.08 at most, or its beginning"),
         ([*go_on, "none.wav"], "none.wav: no such file"),
         ([*go_on, "text.wav"], "text.wav"),
         ([*go_on, "text.wav", "--voice", "carl"], "--voice 'carl': the model has not learned it"),
     ):
         assert message in run(capsys, *arguments, code=1)[1]
-    assert sorted(os.listdir()) == ["empty", "long.wav", "other", "text.wav"]
+    assert sorted(os.listdir()) == ["empty", "long.wav", "other", "part.wav", "text.wav"]
     Path("other/voices.json").write_text("{}")
     assert "voices.json: cannot be read" in run(capsys, "speak", 1, "--model", "other", "-o", "new.wav", code=1)[1]
     assert "usage:" in run(capsys, "speak", 1, "--seconds", 0, code=2)[1]

@@ -183,7 +183,6 @@ def test_sample_prints_the_prompt_and_so_many_characters(trained, loaded_once, c
     assert greedy[0] == greedy[1]
 
 
-@pytest.mark.filterwarnings("ignore:This training had ended")
 def test_a_resumed_training_is_the_uninterrupted_one(trained, run_folder, monkeypatch, capsys):
     """Ctrl-C saves, and the same command ends with the same weights; other options or texts are refused by name."""
     command = ["train", trained / "text.txt", *SMALL, "-o", "out"]
@@ -192,12 +191,16 @@ def test_a_resumed_training_is_the_uninterrupted_one(trained, run_folder, monkey
         with monkeypatch.context() as patch:
             press = lambda self, batch, logs=None: next(steps) == 4 and signal.raise_signal(signal.SIGINT)  # noqa: E731
             patch.setattr(keras.callbacks.EarlyStopping, "on_train_batch_begin", press)
-            assert "saved; the same command goes on" in run(capsys, *command, code=130)[1]
+            out, said = run(capsys, *command, code=130)
+            assert "saved; the same command goes on" in said and "Ctrl-C" in said and "SIGTERM" not in out + said
         signal.signal(signal.SIGINT, before)
         assert not Path("out/model.keras").exists()
         assert "goes on in epoch 2 after 1 steps" in run(capsys, *command)[0]
         figures = Path("out/metrics.json").read_text()
-        assert "Nothing was left" in run(capsys, *command)[0] and Path("out/metrics.json").read_text() == figures
+        out, said = run(capsys, *command)
+        assert "Nothing was left" in out and Path("out/metrics.json").read_text() == figures
+        assert "this training had ended after --steps 6; for another one give another --output" in said
+        assert "more epochs" not in out + said
     models = [sequences.load(folder)[0] for folder in (trained / "out", "out")]
     for a, b in zip(*(m.get_weights() for m in models), strict=True):
         np.testing.assert_array_equal(a, b)

@@ -39,9 +39,11 @@ def go_on(options):
     except FileNotFoundError as error:
         raise Failure(f"{options.recording}: no such file") from error
     if len(begun) >= word.size:
+        most = model.length / voices.rate
+        more = len(begun) < model.length and f"--seconds above {len(begun) / voices.rate:.2f}, {most:.2f} at most, or "
         raise Failure(
             f"{options.recording}: of {len(begun) / voices.rate:.2f} s; expected less than the {word.seconds:.2f} s of "
-            "the whole. Give more --seconds, or a part of it"
+            f"the whole. Give {more or ''}its beginning" + (not more) * f": the model knows {most:.2f} s, by --length"
         )
     out.send(begun)
     out.add(np.concatenate([begun, word.spoken(begun, options.seed, out)]))

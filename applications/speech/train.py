@@ -110,10 +110,13 @@ def fit(model, parts, voices, options):
     start = time.perf_counter()
     with resuming.resumable(folder, noted, say), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "TensorFlow's graphs do not give the same bits twice")
+        warnings.filterwarnings("ignore", "This training had ended")  # said below: more epochs would be another one
         history = model.fit(
             *arrays(parts["train"], voices, options), validation_data=arrays(parts["validation"], voices, options),
             epochs=options.epochs, batch_size=options.batch_size, seed=options.seed, callbacks=[best, count, resume],
         )  # fmt: skip
+    if not begun:
+        say("this training had ended; for another one give another --output")
     return history, time.perf_counter() - start if begun else None
 
 

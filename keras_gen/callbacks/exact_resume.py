@@ -278,7 +278,7 @@ class ExactResume(keras.callbacks.Callback):
 
     def _end_if_asked(self):
         if self._asked_to_end:
-            self._say(f"SIGTERM: saved in {str(self.directory)!r} after {self._last_step} steps.")
+            self._say(f"Asked to end: saved in {str(self.directory)!r} after {self._last_step} steps.")
             sys.exit(128 + signal.SIGTERM)
 
 
