@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from scipy import stats
 
-from keras_gen import backend, distributions, layers, random
+from keras_gen import backend, distributions, layers, networks, random
 
 IMAGE = (4, 3, 3)
 rng = np.random.default_rng(0)
@@ -26,6 +26,15 @@ def binary(event):
 
 def labels(event):
     return rng.integers(0, 6, size=(5, *event)).astype("int32")
+
+
+@pytest.mark.parametrize("room", [layers, networks], ids=["layers", "networks"])
+def test_every_layer_has_a_configuration_of_its_own(room):
+    """Without one Keras refuses to save a layer whose dtype is a policy."""
+    public = [c for c in vars(room).values() if isinstance(c, type) and issubclass(c, keras.layers.Layer)]
+    public = [c for c in public if keras.saving.get_registered_name(c).startswith("keras_gen>")]
+    without = [c.__name__ for c in public if c.get_config is keras.layers.Layer.get_config]
+    assert len(public) > 9 and not without, without
 
 
 # id: class, options, event shape, shape of the features, data

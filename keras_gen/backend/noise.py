@@ -6,6 +6,8 @@ draws P times what it needs: on a CPU less work than a generator keyed by row, T
 20, by backend and size. With one replica it is the draw itself.
 """
 
+import numbers
+
 import keras
 
 from keras_gen.backend.devices import replicas, rows
@@ -18,7 +20,10 @@ class Noise(keras.random.SeedGenerator):
     Own one as an attribute, as you would a `SeedGenerator`; its state is saved with the model.
 
     Args:
-        seed: int, or None for a random one.
+        seed: int from 0 to 2**32 - 1, or None for a random one.
+
+    Raises:
+        ValueError: another seed.
 
     Example:
         >>> from keras_gen.random import Noise
@@ -26,6 +31,15 @@ class Noise(keras.random.SeedGenerator):
         >>> tuple(noise.normal((4, 3)).shape), tuple(noise.keys(4).shape)
         ((4, 3), (4, 2))
     """
+
+    def __init__(self, seed=None, **kwargs):
+        whole = isinstance(seed, numbers.Integral) and not isinstance(seed, bool)
+        if seed is not None and not (whole and 0 <= seed < 2**32):
+            raise ValueError(
+                f"`seed` expected an integer in [0, 2**32), or None. Received: seed={seed!r}. Pass such a one: it is a "
+                "name of the noise, and has no size."
+            )
+        super().__init__(None if seed is None else int(seed), **kwargs)
 
     def normal(self, shape, dtype=None):
         """Standard normal numbers of `shape`; `dtype` default `keras.config.floatx()`."""

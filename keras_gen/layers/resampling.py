@@ -72,3 +72,6 @@ class Blur(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def get_config(self):  # of its own: without one Keras refuses a dtype that is a policy
+        return super().get_config()

@@ -240,6 +240,9 @@ class NoiseInjection(keras.layers.Layer):
     def compute_output_shape(self, x_shape):
         return x_shape
 
+    def get_config(self):  # of its own: without one Keras refuses a dtype that is a policy
+        return super().get_config()
+
 
 def _wide(x):
     return ops.cast(x, keras.backend.result_type(x.dtype, "float32"))
