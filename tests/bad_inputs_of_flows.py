@@ -64,7 +64,7 @@ CASES = [
     ("no list of bijections", lambda m: NormalizingFlow((4,), []), "at least one.*\\[\\]"),
     ("a Keras layer as a bijection", lambda m: NormalizingFlow((4,), keras.layers.Dense(4)), "layers.Bijection.*Dense"),
     ("a bijection of other events", lambda m: NormalizingFlow((4,), [used()]), r"\(batch, 2\).*\(None, 4\)"),
-    ("one number", lambda m: RealNVP((1,)), r"keeps a part of the event \(1,\).*nothing would be changed"),
+    ("one number", lambda m: RealNVP((1,)), r"keeps a part of the event \(1,\).*needs two dimensions.*`MAF`"),
     ("negative size", lambda m: NICE((-1,)), "`event_shape`.*positive.*-1"),
     ("size as text", lambda m: NICE("four"), "`event_shape`.*four"),
     ("open size", lambda m: MAF((None,)), "`event_shape`.*None"),

@@ -146,6 +146,21 @@ def test_in_painted_samples_keep_what_is_known_and_are_the_naive_ones(made, name
     np.testing.assert_allclose(y, cached, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["causal_cnn", "wavenet", "char_rnn"])
+def test_what_is_unknown_may_hold_anything(made, name):
+    """NaN, or numbers out of the support: in-painted samples are the same; what is known is checked."""
+    model, known = made(name), np.arange(LENGTH) % 3 == 0
+    x = model.sample(3, seed=9).astype("float64")
+    expected = model.inpaint(x, known, seed=5)
+    for anything in (np.nan, 1e6):
+        holes = x.copy()
+        holes[:, ~known] = anything
+        np.testing.assert_array_equal(model.inpaint(holes, known, seed=5), expected)
+    np.testing.assert_array_equal(model.inpaint(x * np.nan, ~known & known, seed=5), model.sample(3, seed=5))
+    with pytest.raises(ValueError, match="finite x"):
+        model.inpaint(holes * np.nan, known)
+
+
 @pytest.mark.parametrize("name", ["char_rnn", "transformer", "transformer_that_stops"])
 def test_probabilities_of_all_sequences_sum_to_one(name):
     keras.utils.set_random_seed(0)
@@ -279,6 +294,14 @@ def test_a_wavenet_of_float64_has_levels_of_float64():
     assert x.dtype == "float64" and np.abs(x.ravel()[:, None] - values).min(axis=1).max() < 1e-15
 
 
+@pytest.mark.skipif(not X64, reason="JAX needs JAX_ENABLE_X64=1")
+@pytest.mark.parametrize("theirs, ours", [("float32", "float64"), ("float64", "float32")])
+def test_a_quantiser_of_another_float_type_is_refused(theirs, ours):
+    quantizer = layers.MuLawQuantizer(16, dtype=theirs)
+    with pytest.raises(ValueError, match=f"quantiser of {ours}.*of {theirs}.*dtype=.{ours}"):
+        models.WaveNet((LENGTH, 1), **SMALL_WAVENET, quantizer=quantizer, dtype=ours)
+
+
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("name", ["wavenet_of_16_bits", "char_rnn", "transformer"])
 def test_half_precision_trains_and_samples(name, policy):
@@ -326,6 +349,16 @@ BAD = [
     (lambda m: m("char_rnn").inpaint(np.zeros((2, LENGTH)), np.zeros(9, bool)), "booleans"),
     (lambda m: models.CharRNN((8, 1), 4), "event_shape.*for tokens"),
     (lambda m: models.CausalCNN((8,)), "event_shape.*for numbers"),
+    (lambda m: models.CausalTransformer((8,)), "Received: .*vocabulary_size=None. Give `vocabulary_size"),
+    (lambda m: models.CausalCNN((8,), vocabulary_size=4, quantizer=layers.UniformQuantizer(4)), "not both.*Uniform"),
+    (lambda m: models.WaveNet((8,), vocabulary_size=5), "WaveNet models sound.*vocabulary_size=5. For tokens take"),
+    (lambda m: m("char_rnn").sample(2, condition=3), "no condition: CharRNN models"),
+    (lambda m: networks.Recurrent((3,)).init_cache(1, 4), "Recurrent .* is not built.*before `init_cache`"),
+    (lambda m: networks.GatedConvolutions(3).init_cache(1, 4), "is not built"),
+    (lambda m: networks.Transformer(4).init_cache(1, 4), "is not built"),
+    (lambda m: layers.CausalConv1D(3, 2).init_cache(1, 4), "CausalConv1D .* is not built"),
+    (lambda m: layers.CausalSelfAttention(2).init_cache(1, 4), "CausalSelfAttention .* is not built"),
+    (lambda m: layers.GatedResidualBlock(2).init_cache(1, 4), "GatedResidualBlock .* is not built"),
     (lambda m: models.CharRNN((8,), 4, stop_token=4), "stop_token.*below"),
     (lambda m: models.CharRNN((8,), 4, stop_token="end"), "stop_token.*'end'"),
     (lambda m: models.LinearAR(8, 2), "event_shape.*for numbers"),

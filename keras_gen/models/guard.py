@@ -191,7 +191,10 @@ class Guard:
         if hint is None and self.options.skip:
             hint = f"It was the bad step number {self._in_a_row[player]} in a row."
         elif hint is None:
-            hint = "Lower the learning rate, clip gradients (`clipnorm` of the optimizer), or look at the data."
+            hint = (
+                "Lower the learning rate, clip gradients (`clipnorm` of the optimizer), or look at the data: what "
+                "streams is not checked for NaN, nor for tokens and labels out of range, which give NaN on JAX."
+            )
         raise DivergenceError(player, step, quantity, value, None if self._kept is None else self._kept[0], hint)
 
     # The last finite state.

@@ -46,13 +46,23 @@ def check_finite(array, what):
         )
 
 
+def check_values(model, x):
+    """Raise if the numpy array of data `x` holds inf, or NaN, which a model whose `missing` is True takes."""
+    missing = getattr(model, "missing", None)
+    try:
+        check_finite(x[~np.isnan(x)] if missing and x.dtype.kind == "f" else x, "x")
+    except ValueError as error:
+        hint = "" if missing is None or missing else " Make the model with `missing=True` if NaN is what is missing."
+        raise ValueError(f"{error}{hint}") from None
+
+
 def check_data(model, x):
     """`x` as a checked numpy array of events."""
     x = to_numpy(x, "x")
     check_shape(x.shape, model.event_shape, "x")
     if len(x) == 0:
         raise ValueError(f"Expected at least one example. Received: empty x of shape {x.shape}.")
-    check_finite(x, "x")
+    check_values(model, x)
     model.check_support(x)
     return x
 
@@ -62,8 +72,8 @@ def check_condition(model, y, n):
     if not model.conditional:
         if y is not None:
             raise ValueError(
-                f"Expected no y: {type(model).__name__} models p(x) without a condition. "
-                "Received a y. Leave it out, or use a conditional model."
+                f"Expected no y, no condition: {type(model).__name__} models p(x) without one. "
+                "Received one. Leave it out, or use a conditional model."
             )
         return None
     if y is None:

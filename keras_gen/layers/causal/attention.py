@@ -106,6 +106,7 @@ class CausalSelfAttention(CausalLayer):
     def init_cache(self, batch_size, length, condition=None):
         """Keys and values, each `(batch, H, length, d)`: as a step multiplies them, so that none is moved."""
         self.refuse(condition)
+        self.check_built()
         shape = (batch_size, self.heads, length, self.head_size)
         return {"keys": self.empty(*shape), "values": self.empty(*shape)}
 

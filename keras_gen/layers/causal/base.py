@@ -79,6 +79,9 @@ class CausalLayer(keras.layers.Layer):
 
         Returns:
             A tensor or a structure of tensors.
+
+        Raises:
+            ValueError: the layer is not built.
         """
         raise NotImplementedError(f"{type(self).__name__} writes no `init_cache`.")
 
@@ -94,6 +97,14 @@ class CausalLayer(keras.layers.Layer):
             Tensor `(batch, features)` and the cache.
         """
         raise NotImplementedError(f"{type(self).__name__} writes no `step`.")
+
+    def check_built(self):
+        """Raise `ValueError` unless the layer is built: a cache is of its sizes."""
+        if not self.built:
+            raise ValueError(
+                f"{type(self).__name__} {self.name!r} is not built: the sizes of its cache are not known. Call it "
+                "on a sequence, or `build(x_shape)`, before `init_cache`."
+            )
 
     def refuse(self, condition):
         """Raise `ValueError` for a condition: of a map that has no use for one."""

@@ -122,6 +122,7 @@ class CausalConv1D(CausalLayer):
     def init_cache(self, batch_size, length, condition=None):
         """Its queue."""
         self.refuse(condition)
+        self.check_built()
         return self.queue.empty(batch_size, self.channels, self.compute_dtype)
 
     def step(self, x, cache, t):

@@ -88,6 +88,7 @@ class GatedResidualBlock(CausalLayer):
         return self._gated(x, self.convolution(x), condition)
 
     def init_cache(self, batch_size, length, condition=None):
+        self.check_built()
         return self.convolution.init_cache(batch_size, length)
 
     def step(self, x, cache, t, condition=None):

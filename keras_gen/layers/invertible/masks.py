@@ -17,6 +17,7 @@ Reference:
 import numpy as np
 
 NAMES = ("half", "alternating", "checkerboard")
+_OF_ONE = " A coupling needs two dimensions at least; one number is mapped by `MAF` or `FFJORD`, or an elementwise map."
 
 
 def make_mask(mask, event_shape, flip):
@@ -32,7 +33,7 @@ def make_mask(mask, event_shape, flip):
         hidden = "nothing would be changed" if m.all() else "nothing would be kept"
         raise ValueError(
             f"Expected a mask that keeps a part of the event {event_shape} and changes the rest. Received: "
-            f"mask={mask!r}, by which {hidden}."
+            f"mask={mask!r}, by which {hidden}." + _OF_ONE * (m.size == 1)
         )
     return m
 

@@ -117,21 +117,39 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
     def _check_elements(self, head):
         axes = 1 if self.vocabulary_size is not None else 2
         if self.vocabulary_size is not None and self.quantizer is not None:
-            raise ValueError("Expected `vocabulary_size` for tokens or `quantizer` for numbers. Received both.")
+            raise ValueError(
+                "Expected `vocabulary_size` for tokens or `quantizer` for numbers, not both. Received: "
+                f"vocabulary_size={self.vocabulary_size}, quantizer={self.quantizer!r}."
+            )
         if len(self.event_shape) != axes:
             expected = "(T,) for tokens" if axes == 1 else "(T, channels) for numbers; tokens have a `vocabulary_size`"
-            raise ValueError(f"Expected `event_shape` as {expected}. Received: event_shape={self.event_shape}.")
+            raise ValueError(
+                f"Expected `event_shape` as {expected}. Received: event_shape={self.event_shape}, "
+                f"vocabulary_size={self.vocabulary_size}." + _ADVICE[axes]
+            )
         if self.quantizer is not None and not all(hasattr(self.quantizer, a) for a in ("levels", "dequantize")):
             raise ValueError(
                 "Expected `quantizer` as a layer with `levels` and `dequantize`, such as `layers.MuLawQuantizer()`. "
                 f"Received: quantizer={self.quantizer!r}."
             )
+        self._check_width()
         if not isinstance(self.network, layers.CausalLayer):
             raise ValueError(f"Expected `network` as a `layers.CausalLayer`. Received: {self.network!r}.")
         if not isinstance(self.upsampling, keras.layers.Layer) and self.upsampling not in ("learned", "repeat"):
             raise ValueError(f'Expected `upsampling` as "learned", "repeat" or a layer. Received: {self.upsampling!r}.')
         if head is not None and self.classes is not None:
             raise ValueError(f"Expected no `head`: integers have a softmax. Received: head={head!r}. Leave it out.")
+
+    def _check_width(self):
+        """Raise if the quantiser's numbers are not of the model's float type."""
+        if self.quantizer is None:
+            return
+        theirs = keras.backend.result_type(self.quantizer.variable_dtype, "float32")
+        if theirs != self.real_dtype:
+            raise ValueError(
+                f"Expected a quantiser of {self.real_dtype}, as the model. Received: {self.quantizer!r} of {theirs}. "
+                f'Make it with dtype="{self.real_dtype}".'
+            )
 
     def _check_stop(self, token):
         if token is None:
@@ -304,6 +322,12 @@ class AutoregressiveModel(SequenceSampling, GenerativeModel):
             "quantizer": None if self.quantizer is None else serialize(self.quantizer),
             "upsampling": self.upsampling if isinstance(self.upsampling, str) else serialize(self.upsampling),
         }
+
+
+_ADVICE = {
+    1: " Data are integers of shape (n, T).",
+    2: " Give `vocabulary_size=...` if elements are tokens; numbers of one channel are of shape (T, 1).",
+}
 
 
 def _check_build(network, shapes):

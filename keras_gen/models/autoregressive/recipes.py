@@ -85,7 +85,7 @@ class WaveNet(_Recipe):
             speaker's; `condition_shape=(S, features)` a local one, as of phonemes, upsampled by `upsampling`.
 
     Raises:
-        ValueError: a quantiser and a head, or neither; as `AutoregressiveModel`.
+        ValueError: a quantiser and a head, or neither; a `vocabulary_size`; as `AutoregressiveModel`.
 
     Example:
         >>> from keras_gen.models import WaveNet
@@ -102,6 +102,12 @@ class WaveNet(_Recipe):
         quantizer="mu_law", head=None, **kwargs,
     ):  # fmt: skip
         own = {"channels": channels, "skip_channels": skip_channels, "dilations": dilations, "kernel_size": kernel_size}
+        if kwargs.get("vocabulary_size") is not None:
+            raise ValueError(
+                "WaveNet models sound: expected no `vocabulary_size`. Received: "
+                f"vocabulary_size={kwargs['vocabulary_size']}. For tokens take CausalCNN, or AutoregressiveModel with "
+                "`networks.GatedConvolutions`, which is WaveNet's network."
+            )
         if (quantizer is None) == (head is None):
             raise ValueError(
                 f"Expected a `quantizer`, or a `head` with quantizer=None. Received: quantizer={quantizer!r}, "

@@ -163,7 +163,7 @@ class SequenceSampling:
         """x with its unknown elements drawn, each given those before it.
 
         Args:
-            x: data `(n, *event_shape)`; what is unknown may hold any value of the support.
+            x: data `(n, *event_shape)`; what is unknown may hold any number, NaN too.
             known: booleans `(n, T)`, or `(T,)` for all: True keeps an element. After a stop token, drawn or known, all
                 are that token.
             condition, seed, temperature, top_k, top_p, batch_size, verbose: as in `sample`.
@@ -174,18 +174,25 @@ class SequenceSampling:
         Raises:
             ValueError: data that `fit` would refuse; a mask of another shape or dtype.
         """
-        x = inputs.check_data(self, x)
-        known = np.asarray(known)
+        x, known = inputs.to_numpy(x, "x"), np.asarray(known)
+        inputs.check_shape(x.shape, self.event_shape, "x")
         if known.dtype != bool or known.shape not in ((self.length,), (len(x), self.length)):
             raise ValueError(
                 f"Expected `known` as booleans of shape ({self.length},) or {(len(x), self.length)}. Received: shape "
                 f"{known.shape}, dtype {known.dtype}."
             )
         known = np.broadcast_to(known, (len(x), self.length))
-        given = self._elements_of(x)
+        given = self._elements_of(self._of_known(x, known))
         return self._sampled(
             len(x), condition, self.length, given, known, seed, temperature, top_k, top_p, batch_size, verbose
         )
+
+    def _of_known(self, x, known):
+        """x with a value of the support, one that is known, wherever it is unknown; checked."""
+        if len(x) and not known.any():
+            return np.zeros_like(x)
+        mask = known.reshape(known.shape + (1,) * len(self.element_shape))
+        return inputs.check_data(self, np.where(mask, x, x[known][0]) if len(x) else x)
 
     def stream(
         self, n=1, condition=None, *, length=None, chunk=16, prime=None, seed=None, temperature=1.0, top_k=None,

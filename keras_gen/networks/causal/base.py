@@ -57,8 +57,9 @@ class CausalNetwork(layers.CausalLayer):
         return self._forward(x, self._added(condition), training)
 
     def init_cache(self, batch_size, length, condition=None):
-        cache = {"parts": self._caches(batch_size, length)}
+        self.check_built()
         self._check(condition)
+        cache = {"parts": self._caches(batch_size, length)}
         if condition is None:
             return cache
         if len(condition.shape) == 2:
