@@ -51,11 +51,16 @@ SAMPLERS = {
     "adams_2": lambda: d.AdamsBashforth(2),
     "adams_3": lambda: d.AdamsBashforth(3, "rectified"),
     "adams_4": d.AdamsBashforth,
+    "adams_4_rectified": lambda: d.AdamsBashforth(4, "rectified"),
     "predictor_corrector": lambda: d.PredictorCorrector(corrections=2),
     "annealed_langevin": lambda: d.AnnealedLangevin(3),
     "repaint": lambda: d.RePaint(resamples=3),
 }
-DETERMINISTIC = ("euler", "ddim", "heun", "heun_rectified", "dpm_1", "dpm_2", "dpm_3", "adams_2", "adams_3", "adams_4")
+STOCHASTIC = (
+    "ddim_noise", "ancestral", "ancestral_large", "heun_churn", "dpm_sde", "predictor_corrector", "annealed_langevin",
+    "repaint",
+)  # fmt: skip
+DETERMINISTIC = [name for name in SAMPLERS if name not in STOCHASTIC]
 
 
 class Mixture(d.Denoising):
@@ -128,8 +133,8 @@ def normal(schedule, mean=(0.4, -0.2), spectrum=(1.2, 0.1)):
 
 
 def two_normals(schedule, variance=0.3):
-    """Two normals that overlap, 0.7 to 0.3."""
-    return Mixture(schedule, [(-0.8, -0.3), (1.0, 0.6)], [(variance, 0.5 * variance)] * 2, [0.7, 0.3], turned(0.4))
+    """Two normals that overlap, 0.7 to 0.3, with mean 0."""
+    return Mixture(schedule, [(-0.6, -0.3), (1.4, 0.7)], [(variance, 0.5 * variance)] * 2, [0.7, 0.3], turned(0.4))
 
 
 def start(denoiser, n, seed=0):
@@ -184,24 +189,42 @@ def noise_of(keys, shape):
     return lambda i: ops.convert_to_numpy(random.normal(random.split(random.fold_in(keys, i), 2)[0], shape))
 
 
-def flow_of_normal(denoiser, x):
-    """Where the probability flow takes x from t = 1 to 0: along each axis of a normal law, deviations are scaled."""
-    alpha, sigma = denoiser.schedule.alpha_sigma(np.float64(1.0))
-    scale = np.sqrt(denoiser.spectra[0] / (alpha**2 * denoiser.spectra[0] + sigma**2))
+def flow_of_normal(denoiser, x, t, s):
+    """Where the probability flow takes x from t to s: along each axis of a normal law, deviations are scaled."""
+    (alpha, sigma), (alpha_s, sigma_s) = (denoiser.schedule.alpha_sigma(np.float64(v)) for v in (t, s))
+    spectrum = denoiser.spectra[0]
+    scale = np.sqrt((alpha_s**2 * spectrum + sigma_s**2) / (alpha**2 * spectrum + sigma**2))
     offset = (x - alpha * denoiser.means[0]) @ denoiser.basis
-    return denoiser.means[0] + (offset * scale) @ denoiser.basis.T
+    return alpha_s * denoiser.means[0] + (offset * scale) @ denoiser.basis.T
 
 
 def law_after(sampler, denoiser, times):
-    """Mean and covariance after all turns of a sampler that remembers nothing, of a normal law: its exact recursion.
+    """Mean and covariance after all turns on a normal law, exactly: nothing is drawn.
 
-    D is affine in x, so each turn is an affine map and adds its noise.
+    D is affine in x, so a turn is an affine map of what the loop carries, (x, y, earlier p's), and adds its noise.
     """
-    mean, covariance = denoiser.moments(*denoiser.schedule.alpha_sigma(np.float64(1.0)))
-    for turn in sampler.turns(denoiser.schedule, np.asarray(times, "float64")):
-        wide = [np.full((1, 1), v) for v in denoiser.schedule.alpha_sigma(np.float64(turn.t))]
-        clean = denoiser.clean(np.concatenate([np.zeros((1, 2)), np.eye(2)]), *wide)
-        matrix = turn.x * np.eye(2) + turn.predictions[0] * (clean[1:] - clean[0]).T
-        mean = matrix @ mean + turn.predictions[0] * clean[0]
-        covariance = matrix @ covariance @ matrix.T + turn.noise**2 * np.eye(2)
-    return mean, covariance
+    schedule, size, two = denoiser.schedule, 2 * (2 + sampler.memory), np.eye(2)
+    mean, covariance = np.zeros(size), np.zeros((size, size))
+    mean[:2], covariance[:2, :2] = denoiser.moments(*schedule.alpha_sigma(np.float64(1.0)))
+    for turn in sampler.turns(schedule, np.asarray(times, "float64")):
+        level = schedule.level(np.float64(turn.t))
+        wide = [np.full((1, 1), v) for v in (level.alpha, level.sigma)]
+        clean = denoiser.clean(np.concatenate([np.zeros((1, 2)), two]), *wide)
+        heard, constant = (clean[1:] - clean[0]).T, clean[0]
+        if sampler.remembers == "slope":
+            s, u = coordinates(level, sampler.variable)
+            heard, constant = (two / s - heard) / u, -constant / u
+        kept, matrix, offset = slice(0, 2) if turn.keep else slice(2, 4), np.zeros((size, size)), np.zeros(size)
+        matrix[:2, :2] = turn.x * two + turn.predictions[0] * heard
+        matrix[:2, kept] += turn.base * two
+        for j, c in enumerate(turn.predictions[1:]):
+            matrix[:2, 4 + 2 * j : 6 + 2 * j] += c * two
+        offset[:2] = turn.predictions[0] * constant
+        matrix[2:4, kept] = two
+        if sampler.memory:
+            matrix[4:6, :2], offset[4:6] = heard, constant
+            matrix[6:, 4:-2] = np.eye(size - 6)
+        mean = matrix @ mean + offset
+        covariance = matrix @ covariance @ matrix.T
+        covariance[:2, :2] += turn.noise**2 * two
+    return mean[:2], covariance[:2, :2]

@@ -62,7 +62,7 @@ class RePaint(Sampler):
 
     def __init__(self, sampler="ancestral", resamples=10):
         self.sampler, self.resamples = get_sampler(sampler), positive_int(resamples, "resamples")
-        if self.sampler.memory or self.sampler.evaluations(3) != 3:
+        if not self.sampler.is_chain:
             raise ValueError(f'Expected a sampler that remembers nothing, such as "ddim". Received: {sampler!r}.')
         if getattr(self.sampler, "variance", None) == "learned":
             raise ValueError('Expected a fixed variance, "small" or "large", for RePaint. Received: "learned".')

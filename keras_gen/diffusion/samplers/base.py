@@ -90,6 +90,11 @@ class Sampler:
         """How often the network is asked on a grid of `steps` times."""
         return steps
 
+    @property
+    def is_chain(self):
+        """Whether a turn is a step, and takes the estimate of x_0 that it hears alone."""
+        return self.memory == 0 and self.remembers == "clean" and self.evaluations(3) == 3
+
     def step(self, state, prediction, row, noise, level, after):
         """Equation (1): the new x. `row` holds the numbers by name; `level` and `after` are those of the two times."""
         x = row["x"] * state["x"] + row["base"] * state["base"] + row["noise"] * noise

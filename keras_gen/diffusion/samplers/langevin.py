@@ -108,9 +108,9 @@ class PredictorCorrector(Sampler):
         self.corrections = positive_int(corrections, "corrections")
         self.signal_to_noise = check_number(signal_to_noise, "signal_to_noise")
         self.names = self.predictor.names
-        if self.predictor.memory or self.predictor.evaluations(3) != 3:
+        if not self.predictor.is_chain:
             raise ValueError(
-                f"Expected `predictor` of one evaluation a step that remembers none: \"ancestral\", \"ddim\". "
+                f"Expected `predictor` of one evaluation a step that remembers no other: \"ancestral\", \"ddim\". "
                 f"Received: {predictor!r}."
             )
 
