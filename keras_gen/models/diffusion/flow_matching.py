@@ -51,7 +51,8 @@ def assignment(cost, epsilon=1e-3, rounds=4, longest=2000):
         longest: turns of a round; rows that have none by then take those that are left.
     """
     n = cost.shape[0]
-    value = -cost / ops.maximum(ops.max(cost) - ops.min(cost), 1e-12)
+    least = ops.min(cost)
+    value = (least - cost) / ops.maximum(ops.max(cost) - least, 1e-12)
     price = ops.zeros((n,), value.dtype)
     owner = ops.zeros((n,), "int32") - 1
     for k in range(rounds):
