@@ -97,7 +97,7 @@ class Denoiser(Denoising, keras.layers.Layer):
     """
 
     def __init__(self, network, schedule, parametrisation, data_scale=0.5, learned_variance=False, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # the network is narrow in mixed precision: times and estimates not
         self.network, self.schedule = network, get_schedule(schedule)
         self.parametrisation, self.data_scale = parametrisation, data_scale
         self.rule = get_parametrisation(parametrisation, data_scale)
