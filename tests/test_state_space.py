@@ -393,3 +393,126 @@ def test_wrong_arguments_are_refused(arguments, message):
 def test_wrong_sequences_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(make(), data(2))
+
+
+# Missing values.
+
+
+def with_holes(x, seed=0):
+    """Steps and single channels missing at random; a sequence without a hole, and one of which nothing is seen."""
+    rng, x = np.random.default_rng(seed), x.copy()
+    x[rng.random(x.shape) < 0.2] = np.nan
+    x[rng.random(x.shape[:2]) < 0.2] = np.nan
+    x[0], x[1] = data(1, x.shape[1])[0], np.nan
+    return x
+
+
+def dense_of_seen(m, x, ahead=0):
+    """For each sequence: log p of what is seen, mean and covariance of all states and of all values given it."""
+    steps = x.shape[1] + ahead
+    mean, S, H, d, R = dense(m, steps)
+    whole = np.block([[S, S @ H.T], [H @ S, H @ S @ H.T + R]])
+    centre = np.concatenate([mean, H @ mean + d])
+    for row in x:
+        at = len(mean) + np.flatnonzero(~np.isnan(row.ravel()))
+        y = row.ravel()[at - len(mean)]
+        log_p = stats.multivariate_normal(centre[at], whole[np.ix_(at, at)]).logpdf(y) if len(at) else 0.0
+        gain = np.linalg.solve(whole[np.ix_(at, at)], whole[at]).T
+        yield log_p, centre + gain @ (y - centre[at]), whole - gain @ whole[at]
+
+
+def test_densities_and_states_of_what_is_seen_are_those_of_the_whole_vector():
+    """The dense normal's marginal, and its conditionals: densities, states smoothed and filtered, forecasts."""
+    model, x, ahead = make(missing=True), with_holes(data()), 3
+    found = list(dense_of_seen(TRUE, x, ahead))
+    close(model.log_prob(x), np.array([log_p for log_p, *_ in found]))
+    smoothed, forecast, filtered = model.smooth(x), model.forecast(x, ahead), model.filter(x)
+    close(model.encode(x), smoothed.mean)
+    n = (T + ahead) * Q
+    for i, (_, mean, covariance) in enumerate(found):
+        close(smoothed.mean[i], mean[:n].reshape(-1, Q)[:T])
+        close(smoothed.covariance[i], blocks(covariance[:n, :n], T + ahead)[:T])
+        close(forecast.mean[i], mean[n:].reshape(-1, P)[T:])
+        close(forecast.covariance[i], blocks(covariance[n:, n:], T + ahead)[T:])
+        close(filtered.mean[i, -1], smoothed.mean[i, -1])
+        close(filtered.covariance[i, -1], smoothed.covariance[i, -1])
+    past = list(dense_of_seen(TRUE, x[:, :5]))
+    close(filtered.mean[:, 4], np.stack([mean[4 * Q : 5 * Q] for _, mean, _ in past]))
+    close(filtered.covariance[:, 4], np.stack([spread[4 * Q : 5 * Q, 4 * Q : 5 * Q] for *_, spread in past]))
+    drawn = model.continuations(x, ahead, n=10000, seed=0, batch_size=20000)
+    scale = np.sqrt(np.einsum("ntii->nti", forecast.covariance))
+    assert (np.abs(drawn.mean(1) - forecast.mean) < 5 / np.sqrt(10000) * scale).all()
+    assert (np.abs(drawn.std(1) / scale - 1) < 5 / np.sqrt(20000)).all()
+
+
+def test_nothing_missing_is_the_same_model():
+    x = data()
+    model, other = make(), make(missing=True)
+    close(other.log_prob(x), model.log_prob(x))
+    close(other.predict(x, verbose=0), model.predict(x, verbose=0))
+    np.testing.assert_array_equal(other.sample(3, seed=0), model.sample(3, seed=0))
+    assert other.smooth(x).covariance.shape == (6, T, Q, Q)
+    close(other.forecast(x, 2).covariance[3], model.forecast(x, 2).covariance)
+
+
+def textbook_step_of_seen(m, x):
+    """One step of EM from the dense posterior of states and of what is missing, in steps of which something is seen."""
+    sums = {name: 0.0 for name in ("before", "lagged", "after", "yy", "yz", "zz", "first", "square")}
+    for row, (_, mean, covariance) in zip(x, dense_of_seen(m, x), strict=True):
+        moments = np.outer(mean, mean) + covariance
+        zz = moments[: T * Q, : T * Q]
+        own, lagged = blocks(zz, T), blocks(zz, T, 1)
+        sums["before"] += own[:-1].sum(0)
+        sums["after"] += own[1:].sum(0)
+        sums["lagged"] += lagged.sum(0)
+        sums["first"] += mean[:Q]
+        sums["square"] += own[0]
+        for t in np.flatnonzero(~np.isnan(row).all(1)):
+            of_z, of_y = slice(t * Q, (t + 1) * Q), slice(T * Q + t * P, T * Q + (t + 1) * P)
+            one = np.block([[zz[of_z, of_z], mean[of_z, None]], [mean[None, of_z], np.ones((1, 1))]])
+            sums["zz"] += one
+            sums["yz"] += np.concatenate([moments[of_y, of_z], mean[of_y, None]], axis=1)
+            sums["yy"] += moments[of_y, of_y]
+    n, A = len(x), sums["lagged"] @ np.linalg.inv(sums["before"])
+    both = sums["yz"] @ np.linalg.inv(sums["zz"])
+    m_0 = sums["first"] / n
+    return {
+        "A": A, "Q": (sums["after"] - A @ sums["lagged"].T) / (n * (T - 1)), "C": both[:, :-1], "d": both[:, -1],
+        "R": (sums["yy"] - both @ sums["yz"].T) / sums["zz"][-1, -1], "m_0": m_0,
+        "P_0": sums["square"] / n - np.outer(m_0, m_0),
+    }  # fmt: skip
+
+
+def test_one_epoch_on_what_is_seen_is_one_step_of_the_textbook():
+    """Every new parameter, in batches of unequal size; weights count sequences."""
+    model, x = make(matrices=other(), missing=True), with_holes(data(40))
+    history = model.fit(x, batch_size=17, verbose=0).history
+    log_p = [log_p for log_p, *_ in dense_of_seen(other(), x)]
+    assert history["loss"][0] == pytest.approx(-np.mean(log_p), rel=1e-5)
+    for name, expected in textbook_step_of_seen(other(), x).items():
+        close(model.matrices[name], expected, 1e-4)
+
+
+def test_the_likelihood_of_what_is_seen_never_falls(tmp_path):
+    """Begun from the windows without a hole; then that of the true parameters within 1 %, and saved."""
+    x = with_holes(data(200, 20))
+    model = LinearDynamicalSystem((20, P), Q, missing=True)
+    loss = np.array(model.fit(x, epochs=21, batch_size=100, verbose=0).history["loss"][1:])
+    assert (np.diff(loss) < 1e-6 * loss[:-1]).all()
+    assert -model.log_prob(x).mean() < -make(20, missing=True).log_prob(x).mean() * 1.01
+    model.save(str(tmp_path / "m.keras"))
+    loaded = keras.saving.load_model(str(tmp_path / "m.keras"))
+    np.testing.assert_array_equal(loaded.log_prob(x), model.log_prob(x))
+
+
+def test_missing_values_are_refused_where_they_are_not_expected():
+    """By a model without `missing`; inf by any; holes everywhere leave no window to begin from."""
+    x = with_holes(data())
+    for call in (make().log_prob, make().smooth, make().fit):
+        with pytest.raises(ValueError, match="finite x.*`missing=True`"):
+            call(x)
+    with pytest.raises(ValueError, match="finite x"):
+        make(missing=True).log_prob(np.where(np.isnan(x), np.inf, x))
+    x[:, ::3] = np.nan
+    with pytest.raises(ValueError, match="nothing is missing, to begin from.*`matrices`"):
+        LinearDynamicalSystem((T, P), Q, missing=True).fit(x, verbose=0)

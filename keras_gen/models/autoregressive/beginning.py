@@ -36,9 +36,12 @@ SMALLEST = 1e-6  # of the windows' variances, relative to the largest
 LEAST_R, LEAST_Q = 0.1, 0.02  # relative to S, and to the mean variance of the states
 
 
-def window_length(steps, channels, state_dim):
-    """k: in each half enough for q numbers, and about eight more, which give the better start; at most T."""
-    more = min(6, max(1, 8 // channels))
+def window_length(steps, channels, state_dim, missing=False):
+    """k: in each half enough for q numbers, and about eight more, which give the better start; at most T.
+
+    Where values may be missing, one step more: of short windows more are whole.
+    """
+    more = 1 if missing else min(6, max(1, 8 // channels))
     return min(steps, 2 * (math.ceil(state_dim / channels) + more))
 
 

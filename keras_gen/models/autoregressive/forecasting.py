@@ -17,7 +17,7 @@ from keras_gen.models.autoregressive.recursion import covariance, transpose, tri
 
 
 class Moments(NamedTuple):
-    """Means, one a sequence, and covariances, which are the same for all sequences."""
+    """Means, one a sequence, and covariances: the same for all sequences, or, with `missing`, one a sequence."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -34,22 +34,19 @@ class Forecasting:
             batch_size, verbose: as in `sample`.
 
         Returns:
-            `Moments`, numpy: means `(n, T, state_dim)`, and covariances `(T, state_dim, state_dim)`, of all sequences.
+            `Moments`, numpy: means `(n, T, state_dim)`, and covariances `(T, state_dim, state_dim)`, of all sequences;
+            of a model with `missing` one a sequence, `(n, T, state_dim, state_dim)`.
 
         Raises:
-            ValueError: x of another shape, NaN or inf.
+            ValueError: x of another shape, NaN (but with `missing`) or inf.
         """
         run = lambda x: ops.transpose(self._filtered(x), (1, 0, 2))  # noqa: E731
-        spread = lambda steps: kalman.filter_covariances(self._current(), steps).factor  # noqa: E731
+        spread = lambda system, filtered: filtered.factor  # noqa: E731
         return self._moments("filter", x, run, spread, batch_size, verbose)
 
     def smooth(self, x, *, batch_size=None, verbose="auto"):
         """The states given the whole sequence: z_t given y_1 ... y_T. Arguments and results as of `filter`."""
-
-        def spread(steps):
-            filtered = kalman.filter_covariances(self._current(), steps)
-            return kalman.smoother_covariances(self._current(), filtered).factor
-
+        spread = lambda *both: kalman.smoother_covariances(*both).factor  # noqa: E731
         return self._moments("smooth", x, lambda x: self.code(self._event(x)), spread, batch_size, verbose)
 
     def forecast(self, x, steps, *, batch_size=None, verbose="auto"):
@@ -61,10 +58,11 @@ class Forecasting:
             batch_size, verbose: as in `sample`.
 
         Returns:
-            `Moments`, numpy: means `(n, steps, channels)`, covariances `(steps, channels, channels)`, of all sequences.
+            `Moments`, numpy: means `(n, steps, channels)`, covariances `(steps, channels, channels)`, of all sequences;
+            of a model with `missing` one a sequence, `(n, steps, channels, channels)`.
 
         Raises:
-            ValueError: x of another shape, NaN or inf; `steps` no positive int.
+            ValueError: x of another shape, NaN (but with `missing`) or inf; `steps` no positive int.
         """
         steps = inputs.check_count(steps, "steps")
 
@@ -73,11 +71,9 @@ class Forecasting:
             still = ops.repeat(ops.zeros_like(last)[:, None], steps, axis=1)
             return self.decoded(self._moved(last, still)[:, 1:])
 
-        def spread(length):
-            system = self._current()
-            start = kalman.filter_covariances(system, length).factor[-1]
+        def spread(system, filtered):
             step = lambda carry, _: [triangle([ops.matmul(system.A, carry[0]), system.L_Q])]  # noqa: E731
-            seen = ops.matmul(system.C, backend.scan(step, [start], [], steps)[0])
+            seen = ops.matmul(system.C, backend.scan(step, [filtered.factor[-1]], [], steps)[0])
             return triangle([seen, ops.repeat(system.L_R[None], steps, axis=0)])
 
         return self._moments(f"forecast_{steps}", x, run, spread, batch_size, verbose)
@@ -95,7 +91,8 @@ class Forecasting:
             numpy array `(m, n, steps, channels)`.
 
         Raises:
-            ValueError: x of another shape, NaN or inf; `steps` or `n` no positive int; a wrong seed or temperature.
+            ValueError: x of another shape, NaN (but with `missing`) or inf; `steps` or `n` no positive int; a wrong
+                seed or temperature.
         """
         x, steps, n = self._sequences(x), inputs.check_count(steps, "steps"), inputs.check_count(n, "n")
         scale = {"temperature": np.array(inputs.check_temperature(temperature), self.real_dtype)}
@@ -105,19 +102,21 @@ class Forecasting:
         draw = lambda **kwargs: self._continued(**kwargs, length=length, steps=steps)  # noqa: E731
         run = self._compiled(f"continuations_{length}_{steps}", draw)
         arrays = {"keys": keys, "means": np.repeat(means, n, axis=0)}
+        if self.missing:
+            factors = self._compiled(f"state_{length}_factor", lambda x: self._covariances(length, x)[1].factor[-1])
+            arrays["factor"] = np.repeat(self._in_batches(factors, {"x": x}, {}, *options), n, axis=0)
         return self._in_batches(run, arrays, scale, *options).reshape(len(x), n, steps, -1)
 
-    def _continued(self, keys, means, temperature, length, steps):
-        factor = kalman.filter_covariances(self._current(), length).factor[-1]
+    def _continued(self, keys, means, temperature, length, steps, factor=None):
+        factor = self._covariances(length)[1].factor[-1] if factor is None else factor
         keys_z, keys_x = random.split(keys, 2)
         noise = temperature * random.normal(keys_z, (steps + 1, self.state_dim), self.real_dtype)
-        last = means + ops.matmul(noise[:, 0], transpose(factor))
+        last = means + ops.matmul(noise[:, :1], transpose(factor))[:, 0]
         return self._emitted(self._moved(last, noise[:, 1:])[:, 1:], keys_x, temperature)
 
     def _filtered(self, x):
         """The means f_t `(T, n, q)`."""
-        system = self._current()
-        return kalman.filter_means(system, kalman.filter_covariances(system, x.shape[1]), self._event(x))[1]
+        return self._pass(self._event(x)).filtered_means()
 
     def _filtered_last(self, x):
         return self._filtered(x)[-1]
@@ -126,8 +125,19 @@ class Forecasting:
         x = self._sequences(x)
         name, length = f"{name}_{x.shape[1]}", x.shape[1]
         means = self._in_batches(self._compiled(name, run), {"x": x}, {}, batch_size, verbose)
-        factors = self._compiled(f"{name}_spread", lambda: covariance(spread(length)))
+        if self.missing:
+            each = lambda x: ops.moveaxis(covariance(spread(*self._covariances(length, x))), 1, 0)  # noqa: E731
+            factors = self._compiled(f"{name}_spread", each)
+            return Moments(means, self._in_batches(factors, {"x": x}, {}, batch_size, verbose))
+        factors = self._compiled(f"{name}_spread", lambda: covariance(spread(*self._covariances(length))))
         return Moments(means, ops.convert_to_numpy(factors()))
+
+    def _covariances(self, length, x=None):
+        """The system and what its filter gives for all sequences of a length, or for each of x."""
+        if x is not None:
+            run = self._pass(self._event(x))
+            return run.system, run.filtered
+        return self._current(), kalman.filter_covariances(self._current(), length)
 
     def _sequences(self, x):
         """x as a checked numpy array `(n, T, channels)`."""
@@ -137,5 +147,5 @@ class Forecasting:
                 f"Expected x of shape (batch, T, {channels}), T >= 2, and a sequence at least. Received: "
                 f"shape={x.shape}. One sequence is x[None]."
             )
-        inputs.check_finite(x, "x")
+        inputs.check_values(self, x)
         return x

@@ -17,7 +17,7 @@ class Learning:
 
     def _make_sums(self):
         (steps, p), q = self.event_shape, self.state_dim
-        size = window_length(steps, p, q) * p
+        size = window_length(steps, p, q, self.missing) * p
         self.sums = [self._state((k, k), f"sum_{i}") for i, k in enumerate((2 * q, p + q + 1, q + 1))]
         self.examples = self._state((), "examples")
         self.window_count = self._state((), "window_count")
@@ -37,20 +37,28 @@ class Learning:
         """Add what the batch tells to the sums of the epoch; before there are parameters, to its moments."""
         weight = ops.ones_like(batch.x[:, 0, 0]) if batch.sample_weight is None else batch.sample_weight
         weight = ops.cast(weight, self.real_dtype)
-        log_prob, sums = expectations(self._current(), batch.x, weight)
+        log_prob, sums = expectations(self._current(), batch.x, weight, self.missing)
         for variable, value in zip(self.sums, sums, strict=True):
             variable.assign(variable + value)
-        self.examples.assign(self.examples + ops.sum(ops.cast(weight > 0, self.real_dtype)))
+        counted = ops.logical_and(weight > 0, ops.any(ops.logical_not(ops.isnan(batch.x)), axis=(1, 2)))
+        self.examples.assign(self.examples + ops.sum(ops.cast(counted, self.real_dtype)))
         backend.when(self.initialized < 0.5, lambda: self._gather(batch.x, weight), ops.zeros((), self.real_dtype))
         return {"loss": -weight * log_prob, "nll": -log_prob}
 
     def _gather(self, x, weight):
-        """Merge the moments of the batch's windows into those of the epoch (Chan et al. 1983, eq. 2.1)."""
+        """Merge the moments of the batch's windows into those of the epoch (Chan et al. 1983, eq. 2.1).
+
+        A window of which a value is missing is left out.
+        """
         rows = windows(x, self.window_mean.shape[0] // self.event_shape[1])
-        count = ops.sum(weight) * rows.shape[1]
-        mean = ops.divide_no_nan(ops.sum(weight[:, None, None] * rows, axis=(0, 1)), count)
+        weight = ops.repeat(weight[:, None], rows.shape[1], axis=1)[..., None]
+        if self.missing:
+            whole = ops.logical_not(ops.any(ops.isnan(rows), axis=-1, keepdims=True))
+            weight, rows = weight * ops.cast(whole, weight.dtype), ops.where(whole, rows, ops.zeros_like(rows))
+        count = ops.sum(weight)
+        mean = ops.divide_no_nan(ops.sum(weight * rows, axis=(0, 1)), count)
         centred = ops.reshape(rows - mean, (-1, rows.shape[-1]))
-        weighted = ops.reshape((rows - mean) * weight[:, None, None], (-1, rows.shape[-1]))
+        weighted = ops.reshape((rows - mean) * weight, (-1, rows.shape[-1]))
         total, delta = self.window_count + count, mean - self.window_mean
         part = ops.divide_no_nan(count, total)
         between = delta[:, None] * delta[None, :] * (self.window_count * part)
@@ -72,10 +80,21 @@ class Learning:
             self._set(maximized(self.matrices, sums, steps, diagonal, self.minimum_variance))
         else:
             count = _numbers(self.window_count)
+            self._check_windows(count)
             moments = _numbers(self.window_mean), _numbers(self.window_scatter) / count, count
             self._set(begin(*moments, p, self.state_dim, diagonal, self.minimum_variance))
             self.initialized.assign(1.0)
         self.begin_epoch()
+
+
+    def _check_windows(self, count):
+        """Raise unless there is a window to begin from."""
+        if not count:
+            k = self.window_mean.shape[0] // self.event_shape[1]
+            raise ValueError(
+                f"Expected windows of {k} steps of which nothing is missing, to begin from. Received: none. Give "
+                "`matrices` to begin from."
+            )
 
 
 def _numbers(variable):

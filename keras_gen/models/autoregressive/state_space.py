@@ -48,6 +48,8 @@ class LinearDynamicalSystem(Learning, Forecasting, Coding, GenerativeModel):
         matrices: parameters to begin from, for which no epoch gathers moments: a dict of arrays, `A` `(q, q)`, `C`
             `(channels, q)`, `Q` `(q, q)`, `R` `(channels, channels)`, and, if not 0, 0 and the identity, `d`
             `(channels,)`, `m_0` `(q,)`, `P_0` `(q, q)`. Covariances are symmetric and positive definite.
+        missing: whether NaN may stand for values that are missing, default False: whole steps, or single channels. They
+            are left out of densities, states and learning. Covariances are then of each sequence, and cost as much.
         minimum_variance: floor of the eigenvalues of Q, R and P_0 in `fit`, in squared units of x and z, default 1e-6.
         name, dtype: as in `keras.Model`. Computed in float32 at least, whatever the policy.
 
@@ -82,13 +84,14 @@ class LinearDynamicalSystem(Learning, Forecasting, Coding, GenerativeModel):
     likelihood = "exact"
 
     def __init__(
-        self, event_shape, state_dim, *, noise="full", matrices=None, minimum_variance=1e-6, **kwargs
+        self, event_shape, state_dim, *, noise="full", matrices=None, missing=False, minimum_variance=1e-6, **kwargs
     ):
         refuse_condition(type(self).__name__, kwargs)
         super().__init__(event_shape, **{"autocast": False, **kwargs})
         check_event(self.event_shape)
         self.state_dim = inputs.check_count(state_dim, "state_dim")
         self.noise, self.minimum_variance = check_noise(noise), check_floor(minimum_variance)
+        self.missing = bool(missing)
         given = check_matrices(matrices, self.event_shape[1], self.state_dim)
         self.given = None if matrices is None else {name: value.tolist() for name, value in given.items()}
         shapes = {name: value.shape for name, value in given.items()}
@@ -121,9 +124,10 @@ class LinearDynamicalSystem(Learning, Forecasting, Coding, GenerativeModel):
     # Densities, codes and samples.
 
     def log_density(self, x, condition=None):
-        system = self._current()
-        filtered = kalman.filter_covariances(system, x.shape[1])
-        return kalman.log_density(filtered, kalman.filter_means(system, filtered, x)[2])
+        return self._pass(x).log_density()
+
+    def _pass(self, x):
+        return kalman.go(self._current(), x, self.missing)
 
     def objective(self, x, condition=None, training=False):
         nll = -self.log_density(x)
@@ -135,11 +139,7 @@ class LinearDynamicalSystem(Learning, Forecasting, Coding, GenerativeModel):
         return (self.event_shape[0], self.state_dim)
 
     def code(self, x, condition=None):
-        system = self._current()
-        filtered = kalman.filter_covariances(system, x.shape[1])
-        smoothed = kalman.smoother_covariances(system, filtered)
-        z = kalman.smoother_means(smoothed, *kalman.filter_means(system, filtered, x)[:2])
-        return ops.transpose(z, (1, 0, 2))
+        return ops.transpose(self._pass(x).smoothed()[1], (1, 0, 2))
 
     def decoded(self, z, condition=None):
         system = self._current()
@@ -164,5 +164,5 @@ class LinearDynamicalSystem(Learning, Forecasting, Coding, GenerativeModel):
         return self.decoded(z) + temperature * ops.matmul(noise, transpose(self._current().L_R))
 
     def get_config(self):
-        own = {"state_dim": self.state_dim, "noise": self.noise, "matrices": self.given}
+        own = {"state_dim": self.state_dim, "noise": self.noise, "matrices": self.given, "missing": self.missing}
         return {**super().get_config(), **own, "minimum_variance": self.minimum_variance}
