@@ -97,9 +97,8 @@ def observed(y):
 
 def repeated(system, n):
     """The system with an axis more, n times itself: of n sequences of which different values are seen."""
-    wide = ops.zeros((n, 1, 1), system.A.dtype)
-    matrices = {name: getattr(system, name) + wide for name in ("A", "C", "L_Q", "L_R", "L_0")}
-    return system._replace(**matrices)
+    matrices = {name: getattr(system, name) for name in ("A", "C", "L_Q", "L_R", "L_0")}
+    return system._replace(**{name: ops.broadcast_to(v, (n, *v.shape)) for name, v in matrices.items()})
 
 
 def filter_covariances(system, steps, seen=None):
