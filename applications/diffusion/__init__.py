@@ -1,0 +1,1 @@
+"""Pictures by diffusion: `python -m applications.diffusion --help`."""
