@@ -306,6 +306,20 @@ def test_langevin_steps_have_the_law_of_their_recursion():
     np.testing.assert_allclose(mean, 0.0, atol=1e-12)
 
 
+def test_the_steps_of_a_corrector_by_hand():
+    """x + e g + sqrt(2 e) z with e = 2 a r^2 sigma_s^2, a = alpha_t^2 / alpha_s^2, after each step of the predictor."""
+    schedule, r = d.VariancePreserving(), 0.16
+    times = d.times(schedule, 4)
+    turns = d.PredictorCorrector(corrections=2, signal_to_noise=r).turns(schedule, times)
+    assert [turn.t for turn in turns] == [times[i] for i in (0, 1, 1, 1, 2, 2, 2, 3, 3, 3)]
+    (alpha, _), (alpha_s, sigma_s) = (schedule.alpha_sigma(t) for t in times[:2])
+    e = 2.0 * (alpha / alpha_s) ** 2 * r**2 * sigma_s**2
+    for turn in turns[1:3]:
+        assert turn.x == pytest.approx(1.0 - e / sigma_s**2) and turn.noise == pytest.approx(np.sqrt(2.0 * e))
+        assert turn.predictions[0] == pytest.approx(e * alpha_s / sigma_s**2) and turn.after == times[1]
+    assert turns[0] == d.Ancestral().turns(schedule, times)[0] and turns[-1].predictions == (1.0,)
+
+
 def assert_same_law(found, wanted, bias=0.0):
     """Mean and covariance within 4.5 standard errors and `bias`; Kolmogorov's test along three directions."""
     n = len(found)
