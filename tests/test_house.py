@@ -97,6 +97,22 @@ def identity(path):
     return str(path.relative_to(ROOT))
 
 
+def registered_names(path):
+    """The names under which the classes of a file are saved."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for call in getattr(node, "decorator_list", []):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "register_keras_serializable":
+                given = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+                yield given.get("name", node.name)
+
+
+def test_no_two_classes_are_saved_under_one_name():
+    """Of two with one name the later is loaded in the place of the other."""
+    names = sorted(name for path in FILES for name in registered_names(path))
+    assert len(names) > 100
+    assert names == sorted(set(names))
+
+
 @pytest.mark.parametrize("path", FILES, ids=identity)
 def test_imports_point_one_way(path):
     """A room imports only rooms before it, and a backend only in the backend room."""

@@ -191,7 +191,7 @@ class Cosine(Preserving):
         return {"offset": self.offset}
 
 
-@keras.saving.register_keras_serializable(package="keras_gen")
+@keras.saving.register_keras_serializable(package="keras_gen", name="SigmoidSchedule")  # `layers.Sigmoid` is another
 class Sigmoid(Preserving):
     """alpha_t^2 = (S(end) - S(u_t)) / (S(end) - S(start)), u_t = start + t (end - start), S(u) = sigmoid(u / tau).
 
