@@ -10,7 +10,7 @@ import numpy as np
 from keras_gen import backend
 from keras_gen.models import GAN, PCA, VAE, Autoencoder, ConditionalVAE, GenerativeModel, LinearDynamicalSystem
 from keras_gen.networks import MLP, DenseGenerator
-from tests import bad_inputs_of_flows
+from tests import bad_inputs_of_diffusion, bad_inputs_of_flows
 from tests.wgan_gp import WGANGP
 
 X = (np.arange(24).reshape(6, 4) % 2).astype("float32")
@@ -35,6 +35,7 @@ def models():
         "game": WGANGP((4,), units=4),
         "gan": gan(discriminator_steps=3),
         **bad_inputs_of_flows.models(),
+        **bad_inputs_of_diffusion.models(),
     }
     for model in built.values():
         model.compile("sgd")
@@ -219,6 +220,7 @@ CASES = [
     ("project from 0 draws", lambda m: m["gan"].project(X, starts=0), "`starts` as a positive integer.*0"),
     ("project at rate 0", lambda m: m["gan"].project(X, learning_rate=0.0), "`learning_rate` as a positive.*0.0"),
     *bad_inputs_of_flows.CASES,
+    *bad_inputs_of_diffusion.CASES,
     # State space. More in test_state_space.py.
     ("state_dim zero", lambda m: LinearDynamicalSystem((5, 2), 0), "`state_dim` as a positive integer.*0"),
     ("one step", lambda m: LinearDynamicalSystem((1, 2), 3), r"T >= 2.*\(1, 2\)"),

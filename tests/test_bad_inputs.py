@@ -5,7 +5,7 @@ import re
 import keras
 import pytest
 
-from keras_gen.models import GAN, VAE, Autoencoder, NormalizingFlow
+from keras_gen.models import GAN, VAE, Autoencoder, DiffusionModel, NormalizingFlow
 from tests import bad_inputs
 from tests.wgan_gp import WGANGP
 
@@ -23,10 +23,12 @@ def no_compute(models, monkeypatch):
     def compute(*args, **kwargs):
         raise AssertionError("compute began before the input was checked")
 
-    for family in (VAE, Autoencoder, NormalizingFlow, WGANGP):
+    for family in (VAE, Autoencoder, DiffusionModel, NormalizingFlow, WGANGP):
         for name in ("objective", "generate", "log_density", "call"):
             monkeypatch.setattr(family, name, compute)
     monkeypatch.setattr(VAE, "log_weights", compute)
+    for name in ("_begin", "_advance", "chain_terms", "flow_log_density"):
+        monkeypatch.setattr(DiffusionModel, name, compute)
     for name in ("discriminator_terms", "generator_terms", "decoded", "latents"):  # its constructor tries the networks
         monkeypatch.setattr(GAN, name, compute)
 

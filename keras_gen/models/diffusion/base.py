@@ -26,6 +26,7 @@ Reference:
     arXiv:2011.13456 (2021); D. Kingma et al., arXiv:2107.00630 (2021); T. Karras et al., arXiv:2206.00364 (2022).
 """
 
+import functools
 import math
 import warnings
 
@@ -35,6 +36,7 @@ from keras import ops
 
 from keras_gen import backend, diffusion, layers, networks, random
 from keras_gen.diffusion import bound
+from keras_gen.diffusion.schedules.base import check_number
 from keras_gen.models import inputs
 from keras_gen.models.averaging import average_network, check_average, step_counter, update_average
 from keras_gen.models.base import GenerativeModel
@@ -104,19 +106,23 @@ class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
         self._check_levels()
         self.weighting = diffusion.get_weighting(weighting)
         self.data_scale = (1.0 if self.data_range is None else 0.5) if data_scale is None else data_scale
-        self.sampler, self.steps_of_sampling = _get_sampler(sampler), inputs.check_count(steps, "steps")
-        self.grid, self.bound_weight, self.seed = grid, float(bound_weight), seed
+        check_number(self.data_scale, "data_scale")
+        self.sampler, self.steps_of_sampling = get_sampler(sampler), inputs.check_count(steps, "steps")
+        self.grid, self.seed = _check_grid(grid), seed
+        self.bound_weight = check_number(bound_weight, "bound_weight", -1e-12)
         self.average = check_average(average, self.variable_dtype)
         self.unconditional = _share(unconditional) if self.conditional else 0.0
         network = network or self._default_network(learned_variance)
         options = {"data_scale": self.data_scale, "learned_variance": learned_variance, "dtype": self.dtype_policy}
-        self.denoiser = diffusion.Denoiser(network, schedule, parametrisation, name="denoiser", **options)
+        make = functools.partial(diffusion.Denoiser, schedule=schedule, parametrisation=parametrisation, **options)
+        self.denoiser = make(network, name="denoiser")
         self._check_learned_variance()
         self.condition_encoder = self._condition_encoder()
-        self._build_denoiser()
+        self._build(self.denoiser)
         self.average_denoiser = None
         if self.average is not None:
-            self.average_denoiser = average_network(self.denoiser, name="average_denoiser")
+            self.average_denoiser = make(average_network(network), name="average_denoiser", trainable=False)
+            self._build(self.average_denoiser)
         self.noise, self.test_noise = random.Noise(seed), random.Noise(seed)
         self.steps = step_counter(self)
 
@@ -136,13 +142,14 @@ class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
             self.num_classes, shape, flatten=len(self.condition_shape) != 3, dtype=self.dtype_policy, name="condition"
         )
 
-    def _build_denoiser(self):
+    def _build(self, denoiser):
         shape, features = (None, *self.event_shape), None
         if self.conditional:
-            self.condition_encoder.build((None, *self.condition_shape))
+            if not self.condition_encoder.built:
+                self.condition_encoder.build((None, *self.condition_shape))
             *sizes, last = self.condition_encoder.features_shape()
             features = (None, *sizes, last + (1 if self.unconditional else 0))
-        self.denoiser.build(shape, (None,), features)
+        denoiser.build(shape, (None,), features)
 
     def _check_levels(self):
         if self.levels is not None and (self.data_range is None or self.levels < 2):
@@ -184,7 +191,7 @@ class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
         if x.min() < low - slack or x.max() > high + slack:
             warnings.warn(
                 f"Expected data within data_range={self.data_range}. Received: values from {x.min():.4g} to "
-                f"{x.max():.4g}. Scale them, such as 2 * (x - min) / (max - min) - 1, or make the model with "
+                f"{x.max():.4g}. Scale them, such as {_scaling(low, high)}, or make the model with "
                 f"data_range=({x.min():.4g}, {x.max():.4g}); estimates are clipped to the range.",
                 stacklevel=4,
             )
@@ -205,7 +212,7 @@ class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
 
     def objective(self, x, condition=None, training=False):
         x_0, noise = self.scaled(x), self.noise if training else self.test_noise
-        eps = self.paired(x_0, self._normal(noise, ops.shape(x_0)[0]))
+        eps = self.paired(x_0, self._normal(noise, ops.shape(x_0)[0]), condition)
         loss = self.paired_loss(x_0, eps, condition, noise, training)
         if training:
             return {"loss": loss}
@@ -217,7 +224,7 @@ class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
         level = self.schedule.level(self._times(noise, batch))
         given = self.encoded(condition, self._keep(noise, batch) if training else None)
         loss, output, place = self.regression(self.denoiser, x_0, eps, level, given, training)
-        if self.denoiser.learned_variance and training:
+        if self.denoiser.learned_variance:
             loss = loss + self.bound_weight * self._variance_loss(x_0, eps, level, output, place)
         return loss
 
@@ -226,20 +233,35 @@ class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
         rule, wide = denoiser.rule, level.over(x_0)
         x_t = wide.alpha * x_0 + wide.sigma * eps
         output, place = denoiser.raw(x_t, level, given, training)
+        self._check_output(output)
         error = ops.mean(ops.reshape((output - rule.target(x_0, eps, wide)) ** 2, (ops.shape(x_0)[0], -1)), axis=1)
         return error * self.weighting.weight(level, rule) / rule.weight(level), output, place
 
+    def _check_output(self, output):
+        if tuple(output.shape[1:]) != self.event_shape:
+            share = 2 if self.denoiser.learned_variance else 1
+            received = (*output.shape[1:-1], share * output.shape[-1])
+            raise ValueError(
+                f"Expected `network` with the output {(*self.event_shape[:-1], share * self.event_shape[-1])} of an "
+                f"event {self.event_shape}{', twice its channels for the variances' if share == 2 else ''}. Received: "
+                f"{received}. Set its `out_channels`."
+            )
+
     def _times(self, noise, batch):
-        """Times of stratified uniform numbers: example i of n has one in [i / n, (i + 1) / n)."""
+        """Times of stratified uniform numbers: example i of n has one in [i / n, (i + 1) / n), all shifted by one draw.
+
+        By the shift, modulo 1, each example's is uniform, whatever its place in the batch.
+        """
         first, total = backend.rows(batch)
         index = ops.cast(first + ops.arange(batch), self.real_dtype)
-        u = (index + noise.uniform((batch,), dtype=self.real_dtype)) / ops.cast(total, self.real_dtype)
-        return self.weighting.times(u, self.schedule)
+        shift = keras.random.uniform((), dtype=self.real_dtype, seed=noise)  # of all replicas alike
+        u = (index + noise.uniform((batch,), dtype=self.real_dtype)) / ops.cast(total, self.real_dtype) + shift
+        return self.weighting.times(u - ops.floor(u), self.schedule)
 
     def _normal(self, noise, batch):
         return noise.normal((batch, *self.event_shape), dtype=self.real_dtype)
 
-    def paired(self, x_0, eps):
+    def paired(self, x_0, eps, condition=None):
         """The noise that goes with each example: the same rows, perhaps in another order."""
         return eps
 
@@ -299,10 +321,22 @@ class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
         return {**config, "learned_variance": self.denoiser.learned_variance, "unconditional": self.unconditional}
 
 
-def _get_sampler(sampler):
+def _scaling(low, high):
+    """The map of data to the range, in words."""
+    return f"{high - low:g} * (x - min) / (max - min)" + (f" {'+' if low > 0 else '-'} {abs(low):g}" if low else "")
+
+
+def get_sampler(sampler):
+    """A `Sampler` or a `ProbabilityFlow`, from itself, its name or its serialized form."""
     if isinstance(sampler, dict):
         sampler = keras.saving.deserialize_keras_object(sampler)
     return sampler if isinstance(sampler, diffusion.ProbabilityFlow) else diffusion.get_sampler(sampler)
+
+
+def _check_grid(grid):
+    if isinstance(grid, str) and grid not in diffusion.GRIDS:
+        raise ValueError(f"Expected `grid` as one of {diffusion.GRIDS}, or the times themselves. Received: {grid!r}.")
+    return grid if isinstance(grid, str) else [float(t) for t in grid]
 
 
 def _check_range(data_range, event_shape):
@@ -310,13 +344,16 @@ def _check_range(data_range, event_shape):
         return (-1.0, 1.0) if len(event_shape) == 3 else None
     if data_range is None:
         return None
-    low, high = (float(v) for v in data_range)
-    if not np.isfinite([low, high]).all() or low >= high:
-        raise ValueError(f"Expected `data_range` as two finite numbers, the first the smaller. Received: {data_range}.")
-    return low, high
+    two = isinstance(data_range, (tuple, list)) and len(data_range) == 2 and np.isreal(data_range).all()
+    if not two or not np.isfinite(data_range).all() or data_range[0] >= data_range[1]:
+        raise ValueError(
+            f"Expected `data_range` as two finite numbers, the first the smaller. Received: {data_range!r}."
+        )
+    return float(data_range[0]), float(data_range[1])
 
 
 def _share(unconditional):
-    if isinstance(unconditional, bool) or not 0.0 <= unconditional < 1.0:
+    number = isinstance(unconditional, (int, float, np.number)) and not isinstance(unconditional, bool)
+    if not number or not 0.0 <= unconditional < 1.0:
         raise ValueError(f"Expected `unconditional` as a probability in [0, 1). Received: {unconditional!r}.")
     return float(unconditional)

@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_gen import backend, diffusion, random
 from keras_gen.diffusion import bound, flow
+from keras_gen.diffusion.schedules.base import check_number
 from keras_gen.models import inputs
 
 TERMS = ("prior", "diffusion", "data")
@@ -88,7 +89,10 @@ class Densities:
         return ops.stack([prior, total, data], axis=1)
 
     def log_density(self, x, condition=None, keys=None, steps=None):
-        """Minus the bound, `(batch,)`, nats, by one draw of each of its terms; traces inside other graphs."""
+        """Minus the bound, `(batch,)`, nats, by one draw of each of its terms; traces inside other graphs.
+
+        Of the average weights, which no gradient moves: a prior that learns with a model of latents has `average=None`.
+        """
         keys = self.test_noise.keys(ops.shape(x)[0]) if keys is None else keys
         return -ops.sum(self.chain_terms(self.scaled(x), self.encoded(condition), keys, steps), axis=1)
 
@@ -118,7 +122,7 @@ class Densities:
 
     def _terms(self, x, condition, steps, num_samples, seed, batch_size, verbose):
         x, condition, _ = inputs.check_arrays(self, x, condition, stream=False)
-        inputs.check_optional_count(steps, "steps")
+        self._chain(inputs.check_optional_count(steps, "steps"))
         count, seed = inputs.check_count(num_samples, "num_samples"), inputs.check_seed(seed)
         run = self._compiled(
             f"bound_{steps}",
@@ -160,6 +164,9 @@ class Densities:
             return -self._terms(x, condition, steps, num_samples, seed, batch_size, verbose).sum(axis=1)
         if method != "flow":
             raise ValueError(f'Expected `method` as "bound" or "flow". Received: {method!r}.')
+        if trace not in ("exact", "hutchinson"):
+            raise ValueError(f'Expected `trace` as "exact" or "hutchinson". Received: {trace!r}.')
+        rtol, atol = check_number(rtol, "rtol"), check_number(atol, "atol")
         x, condition, _ = inputs.check_arrays(self, x, condition, stream=False)
         run = self._compiled(
             f"flow_{trace}_{rtol}_{atol}",

@@ -36,25 +36,26 @@ from keras import ops
 from keras_gen import diffusion, random
 from keras_gen.models import inputs
 from keras_gen.models.base import GenerativeModel
-from keras_gen.models.diffusion.base import DiffusionModel
+from keras_gen.models.diffusion.base import DiffusionModel, get_sampler
 
 COUPLINGS = ("independent", "optimal")
 
 
-def assignment(cost, epsilon=1e-3, rounds=4, longest=2000):
+def assignment(cost, groups=None, epsilon=1e-3, rounds=4, longest=2000):
     """The column of each row in a nearly least assignment of a square `cost` matrix, int32 `(n,)`, by auction.
 
     Args:
         cost: `(n, n)`, finite.
+        groups: None, or integers `(n,)`: row i may have column j only where they are of one group.
         epsilon: of the last round, as a share of the largest difference of costs; the sum is within n epsilon of least.
         rounds: each with epsilon a fifth of the last.
         longest: turns of a round; rows that have none by then take those that are left.
     """
-    n = cost.shape[0]
     least = ops.min(cost)
     value = (least - cost) / ops.maximum(ops.max(cost) - least, 1e-12)
-    price = ops.zeros((n,), value.dtype)
-    owner = ops.zeros((n,), "int32") - 1
+    if groups is not None:
+        value = ops.where(ops.equal(groups[:, None], groups[None, :]), value, -3.0)
+    price = ops.zeros_like(value[0])
     for k in range(rounds):
         owner, price = _auction(value, price, epsilon * 5.0 ** (rounds - 1 - k), longest)
     return _completed(owner)
@@ -62,8 +63,7 @@ def assignment(cost, epsilon=1e-3, rounds=4, longest=2000):
 
 def _auction(value, price, epsilon, longest):
     """The owner of each column, and the prices, after one round."""
-    n = value.shape[0]
-    place = ops.arange(n, dtype="int32")
+    place = ops.arange(ops.shape(value)[0], dtype="int32")
 
     def open_rows(owner):
         owned = ops.any(ops.equal(owner[None, :], place[:, None]), axis=1)
@@ -84,14 +84,13 @@ def _auction(value, price, epsilon, longest):
         sold = raised > 0.0
         return i + 1, ops.where(sold, winner, owner), price + ops.where(sold, raised, 0.0)
 
-    start = (ops.zeros((), "int32"), ops.zeros((n,), "int32") - 1, price)
+    start = (ops.zeros((), "int32"), ops.zeros_like(place) - 1, price)
     return ops.while_loop(goes_on, turn, start)[1:]
 
 
 def _completed(owner):
     """The column of each row; rows and columns that are left are paired in their order."""
-    n = owner.shape[0]
-    place = ops.arange(n, dtype="int32")
+    place = ops.arange(ops.shape(owner)[0], dtype="int32")
     match = ops.equal(owner[None, :], place[:, None])  # row i has column j
     free_rows = ops.cast(ops.logical_not(ops.any(match, axis=1)), "int32")
     free_columns = ops.cast(owner < 0, "int32")
@@ -107,7 +106,9 @@ class FlowMatching(DiffusionModel):
 
     Args:
         event_shape, network: as in `DiffusionModel`.
-        coupling: "independent" (default) or "optimal", of each batch (on several devices: of the part of each).
+        coupling: "independent" (default) or "optimal", of each batch (on several devices: of the part of each). Of
+            labels, the examples of one class change their noise among themselves alone: given the class too, it must
+            be normal. With other conditions, none of which comes twice, there is nothing to change.
         sigma_min: noise that is left at t = 0, default 0.
         weighting: default "target"; "logit_normal" for times in the middle.
         sampler: default `Heun(variable="rectified")`.
@@ -115,7 +116,7 @@ class FlowMatching(DiffusionModel):
         **kwargs: as in `DiffusionModel`.
 
     Raises:
-        ValueError: an unknown coupling; else as `DiffusionModel`.
+        ValueError: an unknown coupling, "optimal" with a condition that is no label; else as `DiffusionModel`.
 
     Example:
         >>> import keras, numpy as np
@@ -137,18 +138,23 @@ class FlowMatching(DiffusionModel):
     ):  # fmt: skip
         if coupling not in COUPLINGS:
             raise ValueError(f"Expected `coupling` as one of {COUPLINGS}. Received: {coupling!r}.")
+        if coupling == "optimal" and kwargs.get("condition_shape") is not None:
+            raise ValueError(
+                'Expected coupling="independent" with a condition that is no label: noise exchanged between conditions '
+                f'is not normal given one of them. Received: "optimal", condition_shape={kwargs["condition_shape"]}.'
+            )
         self.coupling = coupling
         super().__init__(
             event_shape, network, schedule=schedule or diffusion.Rectified(sigma_min), parametrisation=parametrisation,
             weighting=weighting, sampler=sampler or diffusion.Heun(variable="rectified"), steps=steps, **kwargs,
         )  # fmt: skip
 
-    def paired(self, x_0, eps):
-        if self.coupling == "independent" or x_0.shape[0] is None:
+    def paired(self, x_0, eps, condition=None):
+        if self.coupling == "independent":
             return eps
-        flat, noise = (ops.reshape(v, (x_0.shape[0], -1)) for v in (x_0, eps))
+        flat, noise = (ops.reshape(v, (ops.shape(x_0)[0], -1)) for v in (x_0, eps))
         cost = -ops.matmul(flat, ops.transpose(noise))  # squared distances but for terms of a row or a column
-        return ops.take(eps, ops.stop_gradient(assignment(cost)), axis=0)
+        return ops.take(eps, ops.stop_gradient(assignment(cost, condition)), axis=0)
 
     def get_config(self):
         return {**super().get_config(), "coupling": self.coupling}
@@ -187,13 +193,21 @@ class RectifiedFlow(FlowMatching):
             **options: `sampler`, which must be deterministic, `steps`, ... as in `sample`.
 
         Raises:
-            ValueError: as `sample`.
+            ValueError: as `sample`; a sampler that draws noise.
         """
-        seed = inputs.check_seed(seed)
+        seed, sampler = inputs.check_seed(seed), get_sampler(options.get("sampler") or self.sampler)
+        ends = dict(zip(("alpha", "sigma"), self.schedule.alpha_sigma(np.float64(1.0)), strict=True))
+        if not isinstance(sampler, diffusion.ProbabilityFlow):
+            table, _ = self._table(sampler, options.get("steps"), options.get("grid"), longest=0)
+            if table["noise"].any():
+                raise ValueError(f'Expected a sampler without noise, such as "heun". Received: {sampler!r}.')
+            ends = {name: table[f"at_{name}"][0] for name in ends}
         x = self.sample(n, condition, seed=seed, **options)
-        run = self._compiled("starting_noise", lambda keys: self.starting_noise(keys))
-        eps = self._in_batches(run, {"keys": ops.convert_to_numpy(random.keys(seed, n))}, {}, None, 0)
-        return np.stack([x, eps], axis=1)
+        run = self._compiled("starting_noise", lambda **kw: self.starting_noise(**kw))
+        numbers = {name: np.float32(v) for name, v in ends.items()}
+        extra = {**numbers, "temperature": np.float32(options.get("temperature", 1.0))}
+        x_1 = self._in_batches(run, {"keys": ops.convert_to_numpy(random.keys(seed, n))}, extra, None, 0)
+        return np.stack([x, (x_1 - numbers["alpha"] * self.scaled(x)) / numbers["sigma"]], axis=1)
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")

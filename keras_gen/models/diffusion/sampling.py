@@ -25,20 +25,22 @@ class DiffusionSampling:
     ):  # fmt: skip
         """Samples as a tensor `(n, *event_shape)`, one for each of the random `keys` `(n, 2)`; traces in graphs."""
         sampler = self.sampler if sampler is None else sampler
-        start = self.starting_noise(keys, temperature)
         denoiser, given = self._guided(guidance, clip), self.encoded(condition)
         if isinstance(sampler, diffusion.ProbabilityFlow):
-            return self.unscaled(sampler.sample(denoiser, start, given))
+            return self.unscaled(sampler.sample(denoiser, self.starting_noise(keys, temperature), given))
         table, turns = self._table(sampler, steps, grid, longest=0)
+        start = self.starting_noise(keys, temperature, table["at_alpha"][0], table["at_sigma"][0])
         table = {name: ops.convert_to_tensor(column) for name, column in table.items()}
         options = {"condition": given, "temperature": temperature}
         state = sampler.advance(denoiser, sampler.begin(start), keys, table, 0, turns, **options)
         return self.unscaled(state["x"])
 
-    def starting_noise(self, keys, temperature=1.0, t=1.0):
-        """x_1 ~ N(0, (alpha^2 d^2 + sigma^2) I), d the scale of the data: what is left of the signal at t = 1 too."""
-        alpha, sigma = (float(v) for v in self.schedule.alpha_sigma(np.float64(t)))
-        scale = float(np.sqrt(alpha**2 * self.prior_variance() + sigma**2))
+    def starting_noise(self, keys, temperature=1.0, alpha=None, sigma=None):
+        """x ~ N(0, (alpha^2 d^2 + sigma^2) I), d the scale of the data, at t = 1 or at `alpha` and `sigma`."""
+        if alpha is None:
+            alpha, sigma = self.schedule.alpha_sigma(np.float64(1.0))
+        alpha, sigma = (ops.cast(v, self.real_dtype) for v in (alpha, sigma))
+        scale = ops.sqrt(alpha**2 * self.prior_variance() + sigma**2)
         noise = random.normal(random.fold_in(keys, FIRST), self.event_shape)
         return temperature * scale * ops.cast(noise, self.real_dtype)
 
@@ -51,6 +53,17 @@ class DiffusionSampling:
     def _table(self, sampler, steps, grid, longest=LONGEST):
         grid = self.grid if grid is None else grid
         times = diffusion.times(self.schedule, steps or self.steps_of_sampling, grid)
+        slopes = sampler.remembers == "slope" and sampler.variable == "ratio"
+        if slopes and self.schedule.alpha_sigma(times[0])[0] < 1e-6:
+            raise ValueError(
+                f'Expected a sampler in coordinates variable="rectified", such as Heun(variable="rectified"), with '
+                f"{self.schedule!r}, which ends without signal: sigma / alpha is infinite there. Received: {sampler!r}."
+            )
+        if getattr(sampler, "variance", None) == "learned" and not self.denoiser.learned_variance:
+            raise ValueError(
+                f'Expected a sampler of variance "small" or "large": this network learns no variances. Received: '
+                f"{sampler!r}."
+            )
         return sampler.table(self.schedule, times, longest)
 
     # The numpy twins.
@@ -150,18 +163,20 @@ class DiffusionSampling:
         Reference:
             C. Meng et al., "SDEdit", arXiv:2108.01073 (2022), algorithm 1.
         """
-        if isinstance(strength, bool) or not 0.0 < strength <= 1.0:
+        number = isinstance(strength, (int, float, np.number)) and not isinstance(strength, bool)
+        if not number or not 0.0 < strength <= 1.0:
             raise ValueError(f"Expected `strength` in (0, 1]. Received: strength={strength!r}.")
         x = inputs.check_data(self, x)
         grid = self.grid if grid is None else grid
-        times = diffusion.times(self.schedule, steps or self.steps_of_sampling, grid)
+        steps = self.steps_of_sampling if steps is None else inputs.check_count(steps, "steps")
+        times = diffusion.times(self.schedule, steps, grid)
         times = times[times <= strength + 1e-9]
         if not len(times):
             raise ValueError(f"Expected a grid with times up to strength={strength}. Received: none. Take more steps.")
         run = self._prepared(
             len(x), condition, sampler, None, times, guidance, clip, seed, temperature, batch_size, verbose
         )
-        return run(start=x.astype(self.real_dtype), first=float(times[0]))[:, -1]
+        return run(start=x.astype(self.real_dtype))[:, -1]
 
     # What they share.
 
@@ -190,9 +205,9 @@ class DiffusionSampling:
 
     def _prepared(self, n, condition, sampler, steps, grid, guidance, clip, seed, temperature, batch_size, verbose):
         """A function of optional arrays that samples in batches: `(n, frames, *event_shape)`."""
-        from keras_gen.models.diffusion.base import _get_sampler
+        from keras_gen.models.diffusion.base import get_sampler
 
-        sampler = self.sampler if sampler is None else _get_sampler(sampler)
+        sampler = self.sampler if sampler is None else get_sampler(sampler)
         guidance, temperature = self._check_guidance(guidance), inputs.check_temperature(temperature)
         condition = inputs.check_condition(self, self._repeat(condition, n), n)
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), n))
@@ -217,20 +232,22 @@ class DiffusionSampling:
     def _turning(self, sampler, table, arrays, numbers, clip, batch_size, verbose):
         columns, turns = table
 
-        def run(start=None, first=1.0, given=None, known=None, frames=None):
-            marks = _marks(turns, frames)
+        def run(start=None, given=None, known=None, frames=None):
+            marks = [0, turns] if frames is None else _marks(turns, frames)
             inner = {**arrays, "start": start, "given": given, "known": known}
-            run = self._stretch(sampler, columns, numbers, clip, marks, first)
+            run = self._stretch(sampler, columns, numbers, clip, marks, frames is not None)
             return self._in_batches(run, inner, {}, batch_size, verbose)
 
         return run
 
-    def _stretch(self, sampler, columns, numbers, clip, marks, first):
-        """A function of one batch that goes from mark to mark by compiled stretches, and keeps what it passes."""
+    def _stretch(self, sampler, columns, numbers, clip, marks, begins):
+        """A function of one batch that goes from mark to mark by compiled stretches, and keeps what it passes.
+
+        `begins` says whether it keeps the noise that it begins with.
+        """
         tensors = {name: ops.convert_to_tensor(column) for name, column in columns.items()}
         numbers = {name: ops.convert_to_tensor(number) for name, number in numbers.items()}
-        alpha, sigma = self.schedule.alpha_sigma(np.float64(first))
-        level = {"alpha": ops.convert_to_tensor(alpha, "float32"), "sigma": ops.convert_to_tensor(sigma, "float32")}
+        level = {"alpha": tensors["at_alpha"][0], "sigma": tensors["at_sigma"][0]}
         names = f"{type(sampler).__name__}_{sampler!r}_{len(next(iter(columns.values())))}_{clip}"
 
         def run(**arrays):
@@ -242,10 +259,8 @@ class DiffusionSampling:
             drawn = {k: v for k, v in arrays.items() if k in ("keys", "start")}
             state = begin(**drawn, **level, temperature=numbers["temperature"])
             kept = {k: v for k, v in arrays.items() if k != "start"}
-            frames = []
+            frames = [self._frame(state["x"], columns, 0)] if begins else []
             for here, there in zip(marks, marks[1:], strict=False):
-                if len(marks) > 2 and not frames:
-                    frames.append(self._frame(state["x"], columns, here))
                 place = {"first": here, "count": there - here}
                 place = {name: ops.convert_to_tensor(number, "int32") for name, number in place.items()}
                 state = advance(state=state, table=tensors, **kept, **numbers, **place)
@@ -256,7 +271,7 @@ class DiffusionSampling:
 
     def _begin(self, sampler, keys, alpha, sigma, temperature, start=None):
         if start is None:
-            return sampler.begin(self.starting_noise(keys, temperature))
+            return sampler.begin(self.starting_noise(keys, temperature, alpha, sigma))
         noise = ops.cast(random.normal(random.fold_in(keys, FIRST), self.event_shape), self.real_dtype)
         return sampler.begin(ops.cast(alpha, noise.dtype) * self.scaled(start) + sigma * temperature * noise)
 
@@ -279,8 +294,6 @@ class DiffusionSampling:
 
 def _marks(turns, frames):
     """Numbers of turns at which a frame is kept."""
-    if frames is None:
-        return [0, turns]
     if not 2 <= frames <= turns + 1:
         raise ValueError(f"Expected `frames` from 2 to {turns + 1}, the turns and one. Received: frames={frames}.")
     return [int(m) for m in np.round(np.linspace(0, turns, frames))]
