@@ -1,5 +1,7 @@
 """Laws of guidance and of in-painting, on laws whose conditional ones have a closed form."""
 
+import itertools
+
 import numpy as np
 import pytest
 from keras import ops
@@ -7,7 +9,18 @@ from keras import ops
 from keras_gen import backend, random
 from keras_gen import diffusion as d
 from keras_gen.diffusion.inpainting import replacement
-from tests.diffusion_cases import SCHEDULES, Mixture, drawn, interpreted, loop, normal, start, tensor, two_normals
+from tests.diffusion_cases import (
+    SCHEDULES,
+    Mixture,
+    drawn,
+    interpreted,
+    loop,
+    noise_of,
+    normal,
+    start,
+    tensor,
+    two_normals,
+)
 
 
 def numpy(x):
@@ -167,6 +180,14 @@ def test_the_known_part_is_kept_and_the_loop_is_that_of_numpy():
     np.testing.assert_allclose(found["none"], loop(sampler, law, times)(first, keys), atol=1e-6)
     np.testing.assert_array_equal(found["part"][:, 0], x[:, 0])
     assert np.abs(found["part"][:, 1] - x[:, 1]).min() > 1e-3
+    turn = itertools.count()  # the noise of the known part is of the second half of a turn's keys
+
+    def replaced(x_s, alpha, sigma):
+        z = numpy(random.normal(random.split(random.fold_in(keys, next(turn)), 2)[1], (2,)))
+        return np.where(KNOWN > 0.5, alpha * x + sigma * z, x_s)
+
+    wanted = interpreted(sampler, law, times, first, noise_of(keys, (2,)), constrain=replaced)
+    np.testing.assert_allclose(found["part"], wanted, atol=1e-4)
 
 
 def test_a_step_and_the_way_back_are_one_turn():
