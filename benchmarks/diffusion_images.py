@@ -89,7 +89,7 @@ def train(x, y, options):
 
 def distances(model, x, test, options):
     """FID of each sampler at each number of steps."""
-    extractor = EightBits(SmallClassifier("mnist"))
+    extractor = EightBits(SmallClassifier("mnist", data_range=(0, 1)))
     digits, rows = np.arange(options.samples) % 10, {}
 
     def measured(images):
@@ -125,7 +125,7 @@ def curves(rows, path):
 
 def guided(model, options):
     """Samples by scale, and the share that is recognised."""
-    classifier, rows, images = EightBits(SmallClassifier("mnist")), {}, []
+    classifier, rows, images = EightBits(SmallClassifier("mnist", data_range=(0, 1))), {}, []
     digits = np.arange(200) % 10
     for scale in (0.0, 1.0, 2.0, 4.0):
         x = model.sample(200, digits, guidance=scale, steps=20, seed=2, verbose=0)
