@@ -103,7 +103,7 @@ def _vary_options(parser):
     _draw_options(parser, labels=None)
     parser.add_argument("--strength", type=probability, default=0.5, help="1 keeps next to nothing (default 0.5)")
     parser.add_argument("--drawn", type=positive, default=7, help="answers (default %(default)s)")
-    parser.add_argument("--steps", type=positive, default=32, help="of what is gone through, about (default %(default)s)")
+    parser.add_argument("--steps", type=positive, default=32, help="about, of what is gone through (default 32)")
 
 
 def _interpolate_options(parser):

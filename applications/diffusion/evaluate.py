@@ -15,14 +15,15 @@ from applications.files import counted
 from keras_gen import metrics
 from keras_gen.metrics.extractors import EightBits, SmallClassifier
 
-STEPS = 256
+STEPS, PIXELS, LEAST = 256, 2**15, 64  # of a chain; of all pictures that the bound is of, which are no fewer than that
 
 
 def figures(model, found, options):
     """A dict of what can be measured: "bits_per_dim" where pictures are held out, "samples" of a data set."""
     own = {}
     if len(found.test):
-        own["bits_per_dim"] = bits(model, found.test.spread(options.judged))
+        most = max(LEAST, PIXELS // math.prod(model.event_shape[:2]))
+        own["bits_per_dim"] = bits(model, found.test.spread(min(most, options.judged)))
     if options.data in DATA_SETS:
         own["samples"] = judged(model, found, options)
     return own
