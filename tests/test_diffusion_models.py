@@ -312,7 +312,7 @@ def test_eager_training_equals_compiled(name):
     assert_all_equal(*runs, atol=1e-5)
 
 
-@pytest.mark.parametrize("name, policy", [("diffusion_of_images", "mixed_float16"), ("edm", "mixed_bfloat16")])
+@pytest.mark.parametrize("name, policy", [("flow_matching_optimal", "mixed_float16"), ("edm", "mixed_bfloat16")])
 def test_half_precision(name, policy):
     """Networks compute in half precision; objective, samples and densities are in float32."""
     model = half_precision(name, policy)
@@ -326,7 +326,7 @@ def test_half_precision(name, policy):
     assert np.isfinite(model.log_prob(x[:2], steps=4)).all()
 
 
-CONTINUED = ["diffusion_of_labels", "diffusion_of_image", "improved_ddpm", "flow_matching_optimal", "reflow"]
+CONTINUED = ["diffusion_of_labels", "improved_ddpm", "flow_matching_optimal", "reflow"]
 
 
 @pytest.mark.parametrize("name", CONTINUED)
@@ -519,7 +519,8 @@ def test_a_diffusion_model_is_the_prior_of_a_vae(average):
     model.compile(keras.optimizers.Adam(2e-2))
     before = [numbers(v) for v in prior.denoiser.trainable_variables]
     history = model.fit(x, epochs=8, verbose=0, batch_size=32).history
-    assert np.isfinite(history["loss"]).all() and history["loss"][-1] < history["loss"][0]
+    assert np.isfinite(history["loss"]).all()
+    assert average is not None or history["loss"][-1] < history["loss"][0]
     after = [numbers(v) for v in prior.denoiser.trainable_variables]
     assert (max(np.abs(a - b).max() for a, b in zip(after, before, strict=True)) > 0) == (average is None)
     assert model.sample(3, seed=0).shape == (3, 4)

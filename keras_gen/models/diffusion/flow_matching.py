@@ -36,9 +36,11 @@ from keras import ops
 from keras_gen import diffusion, random
 from keras_gen.models import inputs
 from keras_gen.models.base import GenerativeModel
-from keras_gen.models.diffusion.base import DiffusionModel, get_sampler
+from keras_gen.models.diffusion.base import DiffusionModel
+from keras_gen.models.diffusion.sampling import get_sampler
 
 COUPLINGS = ("independent", "optimal")
+BIDDERS = 16  # of a turn: in most turns fewer rows have none
 
 
 def assignment(cost, groups=None, epsilon=1e-3, rounds=4, longest=2000):
@@ -62,30 +64,32 @@ def assignment(cost, groups=None, epsilon=1e-3, rounds=4, longest=2000):
 
 
 def _auction(value, price, epsilon, longest):
-    """The owner of each column, and the prices, after one round."""
-    place = ops.arange(ops.shape(value)[0], dtype="int32")
+    """The owner of each column, and the prices, after one round; at most `BIDDERS` rows bid in a turn."""
+    place, bidder = ops.arange(ops.shape(value)[0], dtype="int32"), ops.arange(BIDDERS, dtype="int32")
 
-    def open_rows(owner):
-        owned = ops.any(ops.equal(owner[None, :], place[:, None]), axis=1)
-        return ops.logical_not(owned)
+    def goes_on(i, is_open, owner, price):
+        return ops.logical_and(i < longest, ops.any(is_open))
 
-    def goes_on(i, owner, price):
-        return ops.logical_and(i < longest, ops.any(open_rows(owner)))
-
-    def turn(i, owner, price):
-        profit = value - price[None, :]
-        best = ops.max(profit, axis=1)
-        choice = random.first_largest(profit)
-        second = ops.max(ops.where(ops.equal(choice[:, None], place[None, :]), -1e9, profit), axis=1)
-        offer = ops.logical_and(open_rows(owner)[:, None], ops.equal(choice[:, None], place[None, :]))
-        bids = ops.where(offer, (best - second + epsilon)[:, None], -1.0)
-        raised = ops.max(bids, axis=0)
-        winner = random.first_largest(ops.transpose(bids))
+    def turn(i, is_open, owner, price):
+        rank = ops.where(is_open, ops.cumsum(ops.cast(is_open, "int32")), 0)
+        is_row = ops.equal(rank[None, :], bidder[:, None] + 1)
+        rows, bids = ops.sum(ops.where(is_row, place[None, :], 0), axis=1), ops.any(is_row, axis=1)
+        profit = ops.take(value, rows, axis=0) - price[None, :]
+        best, choice = ops.max(profit, axis=1), random.first_largest(profit)
+        chosen = ops.equal(choice[:, None], place[None, :])
+        second = ops.max(ops.where(chosen, -1e9, profit), axis=1)
+        offers = ops.where(ops.logical_and(bids[:, None], chosen), (best - second + epsilon)[:, None], -1.0)
+        raised, winner = ops.max(offers, axis=0), random.first_largest(ops.transpose(offers))
         sold = raised > 0.0
-        return i + 1, ops.where(sold, winner, owner), price + ops.where(sold, raised, 0.0)
+        won = ops.logical_and(bids, ops.equal(ops.take(winner, choice), bidder))
+        leaves = ops.where(won, ops.take(owner, choice), -1)
+        hit = lambda some: ops.any(ops.equal(some[:, None], place[None, :]), axis=0)  # noqa: E731
+        still = ops.logical_and(is_open, ops.logical_not(hit(ops.where(won, rows, -1))))
+        owner = ops.where(sold, ops.take(rows, winner), owner)
+        return i + 1, ops.logical_or(still, hit(leaves)), owner, price + ops.where(sold, raised, 0.0)
 
-    start = (ops.zeros((), "int32"), ops.zeros_like(place) - 1, price)
-    return ops.while_loop(goes_on, turn, start)[1:]
+    start = (ops.zeros((), "int32"), place >= 0, ops.zeros_like(place) - 1, price)
+    return ops.while_loop(goes_on, turn, start)[2:]
 
 
 def _completed(owner):
