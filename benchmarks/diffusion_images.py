@@ -30,14 +30,16 @@ from keras_gen.metrics.extractors import EightBits, SmallClassifier
 
 SHAPE, BATCH, RATE, WARM = (28, 28, 1), 64, 2e-3, 100
 NETWORK = {"channels": 24, "multipliers": (1, 2, 2), "blocks": 1, "attention": (7,)}
-STEPS = (5, 10, 20, 50)
-SAMPLERS = {
-    "DDPM": diffusion.Ancestral(),
-    "DDIM": diffusion.DDIM(),
-    "DPM-Solver++ 2M": diffusion.DPMSolverPlusPlus(2),
-    "DPM-Solver++ 3M": diffusion.DPMSolverPlusPlus(3),
-    "DPM-Solver++ 2M SDE": diffusion.DPMSolverPlusPlus(2, eta=1.0),
-    "Heun (evaluations)": diffusion.Heun(variable="rectified"),
+STEPS = (5, 10, 20)
+PARTS = ("fid", "guidance", "inpainting", "bits_per_dim")
+SAMPLERS = {  # and its grid
+    "DDPM": (diffusion.Ancestral(), "uniform"),
+    "DDIM": (diffusion.DDIM(), "uniform"),
+    "DPM-Solver++ 2M": (diffusion.DPMSolverPlusPlus(2), "log_snr"),
+    "DPM-Solver++ 2M, uniform in t": (diffusion.DPMSolverPlusPlus(2), "uniform"),
+    "DPM-Solver++ 3M": (diffusion.DPMSolverPlusPlus(3), "log_snr"),
+    "DPM-Solver++ 2M SDE": (diffusion.DPMSolverPlusPlus(2, eta=1.0), "log_snr"),
+    "Heun": (diffusion.Heun(variable="rectified"), "karras"),
 }
 
 
@@ -98,12 +100,12 @@ def distances(model, x, test, options):
         return round(float(fresh.result()), 4)
 
     rows["training images"] = measured(x[: options.samples])
-    for name, sampler in SAMPLERS.items():
+    for name, (sampler, grid) in SAMPLERS.items():
         rows[name] = {}
         for n in STEPS:
             steps = (n + 1) // 2 if isinstance(sampler, diffusion.Heun) else n
             begun = time.process_time()
-            images = model.sample(options.samples, digits, sampler=sampler, steps=steps, seed=1, verbose=0)
+            images = model.sample(options.samples, digits, sampler=sampler, steps=steps, grid=grid, seed=1, verbose=0)
             seconds = time.process_time() - begun
             rows[name][n] = {"fid": measured(images), "evaluations": sampler.evaluations(steps)}
             print(name, n, rows[name][n], round(seconds), flush=True)
@@ -162,6 +164,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=48.0, help="of the processor (default %(default)s)")
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--likelihoods", type=int, default=50)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, help="a JSON file; what it holds of others is kept")
     parser.add_argument("--pictures", type=Path, required=True)
@@ -174,16 +177,18 @@ def main():
         model, found["training"] = train(x, y, options)
     found |= {"what": __doc__.splitlines()[0], "machine": machine(), "network": NETWORK, "images": options.samples}
     parts = {
+        "fid": lambda: distances(model, x, test, options),
         "guidance": lambda: guided(model, options),
         "inpainting": lambda: inpainted(model, test, labels, options),
         "bits_per_dim": lambda: bits(model, test, labels, options),
-        "fid": lambda: distances(model, x, test, options),
     }
-    for name, part in parts.items():
+    for name in options.parts:
+        part = parts[name]
         found[name] = part()
         options.output.write_text(json.dumps(found, indent=1) + "\n")
         print(name, found[name], flush=True)
-    curves(found["fid"], options.pictures / "diffusion_samplers.png")
+    if "fid" in found:
+        curves(found["fid"], options.pictures / "diffusion_samplers.png")
 
 
 if __name__ == "__main__":

@@ -104,8 +104,8 @@ class MinSNR(Weighting):
 
     Example:
         >>> from keras_gen.diffusion import Cosine, MinSNR
-        >>> [round(float(MinSNR().weight(Cosine().level(t), None)), 3) for t in (0.1, 0.5)]
-        [5.0, 0.975]
+        >>> [round(float(MinSNR().weight(Cosine().level(t), None)), 2) for t in (0.1, 0.5)]
+        [5.0, 0.98]
     """
 
     def __init__(self, gamma=5.0):

@@ -76,6 +76,7 @@ class Sampler:
     """Names of the extra numbers of a row."""
 
     default_grid = "uniform"
+    """The grid of a model that names none."""
 
     @property
     def least_steps(self):

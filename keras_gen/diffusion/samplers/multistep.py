@@ -60,6 +60,8 @@ class DPMSolverPlusPlus(Sampler):
         Lu et al. 2022, arXiv:2211.01095, algorithm 2.
     """
 
+    default_grid = "log_snr"  # its steps are of log SNR: of equal length, extrapolation is as good as can be
+
     def __init__(self, order=2, eta=0.0):
         if order not in (1, 2, 3):
             raise ValueError(f"Expected `order` as 1, 2 or 3. Received: order={order!r}.")

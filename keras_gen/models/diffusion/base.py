@@ -42,7 +42,7 @@ from keras_gen.models.averaging import average_network, check_average, step_coun
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.diffusion.coding import FlowCoding
 from keras_gen.models.diffusion.densities import Densities
-from keras_gen.models.diffusion.sampling import DiffusionSampling
+from keras_gen.models.diffusion.sampling import DiffusionSampling, get_sampler
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -59,7 +59,7 @@ class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
         parametrisation: "epsilon", "x0", "v" (default), "score", "velocity" or "edm".
         weighting: a `diffusion.Weighting` or its name, default "target".
         sampler: a `diffusion.Sampler` or its name, or a `diffusion.ProbabilityFlow`; default `DPMSolverPlusPlus(2)`.
-        steps, grid: times of `sample`, defaults 32 and "uniform"; see `diffusion.times`.
+        steps, grid: times of `sample`, see `diffusion.times`; defaults 32, and the grid of the sampler.
         data_range: (a, b), the range of the data, (-1, 1) of images by default; None: data as they are, estimates are
             not clipped. Default None where events are no images.
         levels: number of grey levels in the range, for likelihoods; default None: data are continuous.
@@ -96,7 +96,7 @@ class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
 
     def __init__(
         self, event_shape, network=None, *, schedule="cosine", parametrisation="v", weighting="target",
-        sampler="dpm_solver_plus_plus", steps=32, grid="uniform", data_range="default", levels=None, data_scale=None,
+        sampler="dpm_solver_plus_plus", steps=32, grid=None, data_range="default", levels=None, data_scale=None,
         learned_variance=False, bound_weight=1e-3, average=0.999, unconditional=0.1, num_classes=None,
         condition_shape=None, seed=None, **kwargs,
     ):  # fmt: skip
@@ -326,14 +326,9 @@ def _scaling(low, high):
     return f"{high - low:g} * (x - min) / (max - min)" + (f" {'+' if low > 0 else '-'} {abs(low):g}" if low else "")
 
 
-def get_sampler(sampler):
-    """A `Sampler` or a `ProbabilityFlow`, from itself, its name or its serialized form."""
-    if isinstance(sampler, dict):
-        sampler = keras.saving.deserialize_keras_object(sampler)
-    return sampler if isinstance(sampler, diffusion.ProbabilityFlow) else diffusion.get_sampler(sampler)
-
-
 def _check_grid(grid):
+    if grid is None:
+        return None
     if isinstance(grid, str) and grid not in diffusion.GRIDS:
         raise ValueError(f"Expected `grid` as one of {diffusion.GRIDS}, or the times themselves. Received: {grid!r}.")
     return grid if isinstance(grid, str) else [float(t) for t in grid]

@@ -4,6 +4,7 @@ The rows of a sampler's table (`keras_gen.diffusion.samplers`) are an argument o
 1024: so another number of steps, another grid, schedule, scale of guidance or temperature compiles nothing anew.
 """
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -50,9 +51,13 @@ class DiffusionSampling:
             denoiser = diffusion.ClassifierFree(denoiser, guidance)
         return diffusion.Clipped(denoiser) if clip and self.data_range is not None else denoiser
 
-    def _table(self, sampler, steps, grid, longest=LONGEST):
+    def grid_of(self, sampler, grid=None):
+        """The grid that is asked for, else the model's, else the sampler's."""
         grid = self.grid if grid is None else grid
-        times = diffusion.times(self.schedule, steps or self.steps_of_sampling, grid)
+        return getattr(sampler, "default_grid", "uniform") if grid is None else grid
+
+    def _table(self, sampler, steps, grid, longest=LONGEST):
+        times = diffusion.times(self.schedule, steps or self.steps_of_sampling, self.grid_of(sampler, grid))
         slopes = sampler.remembers == "slope" and sampler.variable == "ratio"
         if slopes and self.schedule.alpha_sigma(times[0])[0] < 1e-6:
             raise ValueError(
@@ -81,7 +86,7 @@ class DiffusionSampling:
             condition: for a conditional model, `(n, ...)`, or one condition for all.
             steps: times at which the network is asked (Heun's method: twice); default the model's.
             sampler: a `diffusion.Sampler`, its name, or a `diffusion.ProbabilityFlow`; default the model's.
-            grid: see `diffusion.times`; default the model's.
+            grid: see `diffusion.times`; default the model's, else the sampler's.
             guidance: scale s of classifier-free guidance, 1 being the conditional model; default None: no guidance.
             clip: whether estimates of images are held within `data_range`, default True.
             seed: non-negative integer; None draws fresh entropy. Training seeds are never advanced.
@@ -167,9 +172,9 @@ class DiffusionSampling:
         if not number or not 0.0 < strength <= 1.0:
             raise ValueError(f"Expected `strength` in (0, 1]. Received: strength={strength!r}.")
         x = inputs.check_data(self, x)
-        grid = self.grid if grid is None else grid
         steps = self.steps_of_sampling if steps is None else inputs.check_count(steps, "steps")
-        times = diffusion.times(self.schedule, steps, grid)
+        own = self.sampler if sampler is None else get_sampler(sampler)
+        times = diffusion.times(self.schedule, steps, self.grid_of(own, grid))
         times = times[times <= strength + 1e-9]
         if not len(times):
             raise ValueError(f"Expected a grid with times up to strength={strength}. Received: none. Take more steps.")
@@ -205,8 +210,6 @@ class DiffusionSampling:
 
     def _prepared(self, n, condition, sampler, steps, grid, guidance, clip, seed, temperature, batch_size, verbose):
         """A function of optional arrays that samples in batches: `(n, frames, *event_shape)`."""
-        from keras_gen.models.diffusion.base import get_sampler
-
         sampler = self.sampler if sampler is None else get_sampler(sampler)
         guidance, temperature = self._check_guidance(guidance), inputs.check_temperature(temperature)
         condition = inputs.check_condition(self, self._repeat(condition, n), n)
@@ -251,14 +254,14 @@ class DiffusionSampling:
         names = f"{type(sampler).__name__}_{sampler!r}_{len(next(iter(columns.values())))}_{clip}"
 
         def run(**arrays):
-            names_of = f"{names}_{sorted(arrays)}_{sorted(numbers)}"
-            begin = self._compiled(f"begin_{names_of}", lambda **kw: self._begin(sampler, **kw))
-            advance = self._compiled(
-                f"advance_{names_of}", lambda **kw: self._advance(sampler, clip, **kw), loop=True
-            )
             drawn = {k: v for k, v in arrays.items() if k in ("keys", "start")}
-            state = begin(**drawn, **level, temperature=numbers["temperature"])
             kept = {k: v for k, v in arrays.items() if k != "start"}
+            begin = self._compiled(f"begin_{names}_{sorted(drawn)}", lambda **kw: self._begin(sampler, **kw))
+            advance = self._compiled(
+                f"advance_{names}_{sorted(kept)}_{sorted(numbers)}", lambda **kw: self._advance(sampler, clip, **kw),
+                loop=True,
+            )
+            state = begin(**drawn, **level, temperature=numbers["temperature"])
             frames = [self._frame(state["x"], columns, 0)] if begins else []
             for here, there in zip(marks, marks[1:], strict=False):
                 place = {"first": here, "count": there - here}
@@ -290,6 +293,13 @@ class DiffusionSampling:
         else:
             alpha, sigma = columns["at_alpha"][0], columns["at_sigma"][0]
         return self.unscaled(x / float(np.hypot(alpha, sigma)))
+
+
+def get_sampler(sampler):
+    """A `Sampler` or a `ProbabilityFlow`, from itself, its name or its serialized form."""
+    if isinstance(sampler, dict):
+        sampler = keras.saving.deserialize_keras_object(sampler)
+    return sampler if isinstance(sampler, diffusion.ProbabilityFlow) else diffusion.get_sampler(sampler)
 
 
 def _marks(turns, frames):
