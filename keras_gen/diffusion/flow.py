@@ -70,7 +70,7 @@ class ProbabilityFlow:
         """A `Solution` from x at `start` to `stop`, default the least time."""
         stop = least_time(denoiser.schedule) if stop is None else stop
         field = lambda t, x: velocity(denoiser, x, t, condition)  # noqa: E731
-        options = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps}
+        options = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps, "parameters": None}
         return integrate.solve_adaptive(field, x, start, stop, **options)
 
     def sample(self, denoiser, x, condition=None):
@@ -113,7 +113,7 @@ def log_density(denoiser, x_0, keys, condition=None, trace="exact", variance=1.0
     probes = _probes(signs, shape, trace, x.dtype)
     field = lambda t, state: _with_trace(denoiser, t, state[0], condition, probes)  # noqa: E731
     start = (x, ops.zeros_like(x[(slice(None), *[0] * len(shape))]))
-    options = {"rtol": flow.rtol, "atol": flow.atol, "max_steps": flow.max_steps}
+    options = {"rtol": flow.rtol, "atol": flow.atol, "max_steps": flow.max_steps, "parameters": None}
     end, grown = integrate.solve_adaptive(field, start, least, 1.0, **options).state
     alpha_1, sigma_1 = (float(v) for v in schedule.alpha_sigma(np.float64(1.0)))
     spread, size = alpha_1**2 * variance + sigma_1**2, math.prod(shape)

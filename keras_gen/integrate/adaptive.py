@@ -79,7 +79,7 @@ def solve_adaptive(fn, state, start=0.0, stop=1.0, *, rtol=None, atol=None, max_
             step; that of the whole grows with their number and with the stretching of the flow.
         max_steps: steps that an example may try, default 256.
         parameters: tensors, all that f depends on and that shall have a gradient. What f takes from elsewhere is
-            constant.
+            constant. None: nothing has a gradient, and f may use variables.
 
     Returns:
         A `Solution`. Its state is differentiable, once, in `state` and in `parameters`.
@@ -102,7 +102,8 @@ def solve_adaptive(fn, state, start=0.0, stop=1.0, *, rtol=None, atol=None, max_
     rtol, atol = control.tolerances(rtol, atol, layout.dtype)
     _check_span(start, stop, max_steps)
     turns = _Turns(layout.flat(fn), float(start), float(stop), rtol, atol, int(max_steps))
-    rows = _with_gradient(turns)(layout.pack(state), *parameters)
+    solve = (lambda y: turns.solve(y, ())) if parameters is None else _with_gradient(turns)
+    rows = solve(layout.pack(state), *(parameters or ()))
     success, accepted, rejected = (ops.stop_gradient(rows[:, i]) for i in (-3, -2, -1))
     counts = ops.cast(accepted, "int32"), ops.cast(rejected, "int32")
     return Solution(layout.unpack(rows[:, :-3]), success > 0.5, *counts)
