@@ -316,12 +316,13 @@ def test_eager_training_equals_compiled(name):
 def test_half_precision(name, policy):
     """Networks compute in half precision; objective, samples and densities are in float32."""
     model = half_precision(name, policy)
-    model.compile(keras.optimizers.Adam(3e-3))
+    model.compile(keras.optimizers.Adam(2e-2))
     x, y = MODELS[name].data(64)
     terms = model.objective(ops.convert_to_tensor(x[:4]))
     assert {keras.backend.standardize_dtype(t.dtype) for t in terms.values()} == {"float32"}
-    history = fit(model, x, y, epochs=6)
-    assert np.isfinite(history["loss"]).all() and history["loss"][-1] < history["loss"][0]
+    history = fit(model, x, y, epochs=16)
+    losses = history["loss"]
+    assert np.isfinite(losses).all() and np.mean(losses[-4:]) < np.mean(losses[:4])
     assert model.sample(2, seed=0).dtype == np.float32
     assert np.isfinite(model.log_prob(x[:2], steps=4)).all()
 
