@@ -51,7 +51,7 @@ class UNet(nn.Module):
         dense = nn.Linear(channels, embedding), nn.Linear(embedding, embedding)
         self.embed = nn.Sequential(dense[0], nn.SiLU(), dense[1], nn.SiLU())
         self.first, last = nn.Conv2d(1, channels, 3, padding=1), len(depths) - 1
-        self.down, self.up, self.halve, self.double = (nn.ModuleList() for _ in range(4))
+        self.down, self.up, self.halvings, self.doublings = (nn.ModuleList() for _ in range(4))
         skips, depth = [channels], channels
         for i, d in enumerate(depths):
             for _ in range(blocks):
@@ -59,7 +59,7 @@ class UNet(nn.Module):
                 depth = d
                 skips.append(depth)
             if i < last:
-                self.halve.append(nn.Conv2d(depth, depth, 3, stride=2, padding=1))
+                self.halvings.append(nn.Conv2d(depth, depth, 3, stride=2, padding=1))
                 skips.append(depth)
         self.middle = nn.ModuleList([Block(depth, depth, embedding, True), Block(depth, depth, embedding)])
         for i, d in reversed(list(enumerate(depths))):
@@ -67,7 +67,7 @@ class UNet(nn.Module):
                 self.up.append(Block(depth + skips.pop(), d, embedding, i == last))
                 depth = d
             if i:
-                self.double.append(nn.Conv2d(depth, depth, 3, padding=1))
+                self.doublings.append(nn.Conv2d(depth, depth, 3, padding=1))
         self.norm, self.out = normalization(depth), nn.Conv2d(depth, 1, 3, padding=1)
 
     def forward(self, x, number):
@@ -75,20 +75,20 @@ class UNet(nn.Module):
         phase = number[:, None] * rates
         e, h = self.embed(torch.cat([phase.sin(), phase.cos()], 1)), self.first(x)
         skips = [h]
-        for i in range(len(self.halve) + 1):
+        for i in range(len(self.halvings) + 1):
             for block in self.down[i * self.blocks : (i + 1) * self.blocks]:
                 h = block(h, e)
                 skips.append(h)
-            if i < len(self.halve):
-                h = self.halve[i](h)
+            if i < len(self.halvings):
+                h = self.halvings[i](h)
                 skips.append(h)
         for block in self.middle:
             h = block(h, e)
-        for i in range(len(self.double) + 1):
+        for i in range(len(self.doublings) + 1):
             for block in self.up[i * (self.blocks + 1) : (i + 1) * (self.blocks + 1)]:
                 h = block(torch.cat([h, skips.pop()], 1), e)
-            if i < len(self.double):
-                h = self.double[i](functional.interpolate(h, scale_factor=2, mode="nearest"))
+            if i < len(self.doublings):
+                h = self.doublings[i](functional.interpolate(h, scale_factor=2, mode="nearest"))
         return self.out(functional.silu(self.norm(h)))
 
 

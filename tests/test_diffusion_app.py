@@ -1,5 +1,6 @@
 """The program `applications.diffusion` keeps its word on good pictures and on bad ones."""
 
+import functools
 import json
 import os
 import runpy
@@ -67,6 +68,14 @@ def coloured(tmp_path_factory):
     with _eager_on_tensorflow():
         assert main(["train", str(folder / "mine"), *SMALL, *SIZE, "-o", str(folder / "out")]) == 0
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded_once():
+    """A model is compiled once for all commands, not once a command."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(draw, "load", functools.cache(known.load))
+        yield
 
 
 @pytest.fixture

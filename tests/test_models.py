@@ -70,9 +70,10 @@ def assert_all_equal(one, two, atol=0.0):
 
 @pytest.mark.parametrize("name", [n for n in MODELS if n not in CLOSED_FORM])
 def test_the_objective_falls_on_real_data(name):
-    """A few epochs on digits lower the loss, and every term of it is finite in each epoch."""
+    """A few epochs on digits lower the loss (the last third is below the first), every term is finite in each epoch."""
     _, history, _ = fitted(name)
-    assert history["loss"][-1] < history["loss"][0]
+    third = len(history["loss"]) // 3
+    assert np.mean(history["loss"][-third:]) < np.mean(history["loss"][:third])
     assert all(np.isfinite(values).all() for values in history.values())
 
 
