@@ -301,7 +301,7 @@ def test_sample_weights_multiply_the_loss():
     assert_all_equal(*runs, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["diffusion_of_labels", "flow_matching_optimal", "improved_ddpm"])
+@pytest.mark.parametrize("name", ["diffusion_of_labels", "flow_matching", "improved_ddpm"])
 def test_eager_training_equals_compiled(name):
     x, y = MODELS[name].data(64)
     runs = []
