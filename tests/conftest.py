@@ -6,7 +6,13 @@ import gc
 import os
 from pathlib import Path
 
-from tests.compilation import as_one_program, draws_of_few_sizes, graphs_as_traced, quick_compilation
+from tests.compilation import (
+    as_one_program,
+    draws_of_few_sizes,
+    forget_gradients,
+    graphs_as_traced,
+    quick_compilation,
+)
 
 if "JAX_COMPILATION_CACHE_DIR" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
     # JAX's cache is not written whole: a worker must not read what another one is writing.
@@ -73,6 +79,8 @@ def collected(request):
     for kept in vars(request.module).values():
         if hasattr(kept, "cache_clear"):
             kept.cache_clear()
+    if keras.config.backend() == "tensorflow":
+        forget_gradients()
     gc.collect()
     if keras.config.backend() == "jax":
         import jax

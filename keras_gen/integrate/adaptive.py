@@ -34,7 +34,7 @@ from keras import ops
 
 from keras_gen.integrate import control
 from keras_gen.integrate.states import Layout
-from keras_gen.integrate.tableaus import METHODS, combine, pull_back, stages
+from keras_gen.integrate.tableaus import METHODS, looped_stages, pull_back
 
 DOPRI5 = METHODS["dopri5"]
 
@@ -171,9 +171,10 @@ class _Turns:
         last = ops.abs(dt) >= ops.abs(self.stop - t)
         dt = ops.where(last, self.stop - t, dt)
         tried = ops.where(moving, dt, ops.zeros_like(dt))
-        slopes = stages(fn, t, tried, y, DOPRI5, first=slope)
-        after = y + tried[:, None] * combine(DOPRI5.weights, slopes)
-        error = tried[:, None] * combine(DOPRI5.error_weights, slopes)
+        slopes = looped_stages(fn, t, tried, y, DOPRI5, slope)
+        weights = ops.convert_to_tensor([DOPRI5.weights, DOPRI5.error_weights], y.dtype)
+        change, error = (tried[:, None] * ops.tensordot(weights[i], slopes, axes=1) for i in (0, 1))
+        after = y + change
         ratio = control.error_ratio(error, y, after, self.rtol, self.atol)
         good = ops.logical_and(moving, ratio <= 1.0)
         bad = ops.logical_and(moving, ops.logical_not(good))
