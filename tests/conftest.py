@@ -49,6 +49,19 @@ def networks_as_programs(monkeypatch):
         monkeypatch.setattr(Network, "__call__", as_one_program(Network.__call__))
 
 
+@pytest.fixture(scope="module")
+def eager_on_tensorflow():
+    """TensorFlow runs what it would compile operation by operation: for laws of programs, which compile much, run once."""
+    if keras.config.backend() != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture
 def run_folder(tmp_path, monkeypatch):
     """A temporary folder, made the working directory, so that `runs/...` lands in it."""

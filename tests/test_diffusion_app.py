@@ -35,14 +35,20 @@ def write_pictures(folder, n=20, seed=0):
         Image.fromarray(rng.integers(0, 256, (9, 12, 3), "uint8")).save(f"{folder}/{k:02d}.png")
 
 
-class _eager_on_tensorflow:
-    """A graph of a training step costs seconds there. Short chains; few digits."""
+class Coarse(diffusion.ProbabilityFlow):
+    """The flow followed in few steps, whatever is asked for."""
+
+    def __init__(self, *_):
+        super().__init__(1e-3, 1e-3)
+
+
+class _few:
+    """Short chains; few digits."""
 
     def __enter__(self):
-        self.patch = pytest.MonkeyPatch()
-        if keras.config.backend() == "tensorflow":
-            compiled = DiffusionModel.compile
-            self.patch.setattr(DiffusionModel, "compile", lambda self, o: compiled(self, o, run_eagerly=True))
+        self.patch, sample = pytest.MonkeyPatch(), DiffusionModel.sample
+        short = lambda self, *args, steps=4, **own: sample(self, *args, steps=steps or 4, **own)  # noqa: E731
+        self.patch.setattr(DiffusionModel, "sample", short)
         self.patch.setattr(evaluate, "STEPS", 4)
         (x, y), (test, labels) = datasets.digits.load_data()
         self.patch.setattr(datasets.digits, "load_data", lambda: ((x[:40], y[:40]), (test[:30], labels[:30])))
@@ -52,22 +58,25 @@ class _eager_on_tensorflow:
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory):
+def digits(tmp_path_factory, eager_on_tensorflow):
     """A training on 40 digits: its folder."""
     folder = tmp_path_factory.mktemp("digits")
-    with _eager_on_tensorflow():
+    with _few():
         assert main(["train", *SMALL, "-o", str(folder)]) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
-def coloured(tmp_path_factory):
+def coloured(tmp_path_factory, eager_on_tensorflow):
     """A training on pictures of a flat folder: a folder with both."""
     folder = tmp_path_factory.mktemp("coloured")
     write_pictures(folder / "mine")
-    with _eager_on_tensorflow():
+    with _few():
         assert main(["train", str(folder / "mine"), *SMALL, *SIZE, "-o", str(folder / "out")]) == 0
     return folder
+
+
+pytestmark = pytest.mark.usefixtures("eager_on_tensorflow")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -224,7 +233,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(coloured, run_folder, monke
     """Ctrl-C saves, and the same command ends with the same weights; other options or pictures are refused."""
     write_pictures("mine")
     command = ["train", "mine", *SMALL, *SIZE, "-o", "out"]
-    with _eager_on_tensorflow():
+    with _few():
         steps, before = iter(range(100)), signal.signal(signal.SIGINT, signal.default_int_handler)
         with monkeypatch.context() as patch:
             press = lambda self, batch, logs=None: next(steps) == 4 and signal.raise_signal(signal.SIGINT)  # noqa: E731
@@ -291,8 +300,9 @@ def test_variations_keep_more_at_less_strength(digits, run_folder, written, caps
     assert written[0].shape == (4, 8, 8, 1) and near < 0.5 * far
 
 
-def test_the_way_between_two_pictures(digits, coloured, run_folder, written, capsys):
+def test_the_way_between_two_pictures(digits, coloured, run_folder, written, monkeypatch, capsys):
     """One row for a label, or of a model without them; two rows for a label of each."""
+    monkeypatch.setattr(diffusion, "ProbabilityFlow", Coarse)
     a, b = (digits / "held_out" / f"{k}.png" for k in (0, 1))
     command = ["interpolate", a, b, "--frames", 3, "--model", digits, "-o"]
     run(capsys, *command, "one.png", "--label", 0)
