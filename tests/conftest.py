@@ -49,9 +49,8 @@ def networks_as_programs(monkeypatch):
         monkeypatch.setattr(Network, "__call__", as_one_program(Network.__call__))
 
 
-@pytest.fixture(scope="module")
-def eager_on_tensorflow():
-    """TensorFlow runs what it would compile operation by operation: for laws of programs, which compile much, run once."""
+@contextlib.contextmanager
+def _eager():
     if keras.config.backend() != "tensorflow":
         yield
         return
@@ -60,6 +59,20 @@ def eager_on_tensorflow():
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def eager_on_tensorflow():
+    """A file whose laws are not of compiled code runs operation by operation on TensorFlow, where graphs cost seconds."""
+    with _eager():
+        yield
+
+
+@pytest.fixture
+def eager_test_on_tensorflow():
+    """As `eager_on_tensorflow`, for one test."""
+    with _eager():
+        yield
 
 
 @pytest.fixture

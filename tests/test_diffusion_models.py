@@ -22,6 +22,7 @@ from tests.test_exact_resume import warned
 from tests.test_models import assert_all_equal, compiled, fit, half_precision, numbers, state
 
 BACKEND = keras.config.backend()
+EAGER = pytest.mark.usefixtures("eager_test_on_tensorflow")
 CHAIN = {"schedule": diffusion.LinearBeta(10, 0.01, 0.9)}
 COARSE = {"data_scale": 0.7, "schedule": diffusion.EDMSigma(0.02, 20.0)}
 
@@ -150,6 +151,7 @@ def test_evaluate_and_fit_state_one_objective():
     assert abs(losses[0].mean() - losses[1].mean()) < 5 * losses[0].std() / 100
 
 
+@EAGER
 @pytest.mark.parametrize("method", ["bound", "flow"])
 def test_the_range_of_the_data_counts_in_the_density(method):
     """x of [-1, 1] and 2 x + 2 of [0, 4] are one model: densities differ by D log 2."""
@@ -164,6 +166,7 @@ def test_the_range_of_the_data_counts_in_the_density(method):
     np.testing.assert_allclose(2 * one.sample(3, seed=0) + 2, two.sample(3, seed=0), atol=1e-4)
 
 
+@EAGER
 def test_the_probabilities_of_grey_levels():
     """Of one pixel: below those of the data, in sum below 1, and near them with the exact denoiser and many steps."""
     p, levels = [0.2, 0.1, 0.6, 0.1], np.linspace(0, 1, 4, dtype="float32")[:, None]
@@ -360,6 +363,7 @@ def test_an_interrupted_training_ends_with_the_same_bits(tmp_path):
     assert_all_equal(state(whole), state(model))
 
 
+@EAGER
 def test_what_is_no_training_leaves_the_state_of_training():
     model = rough("labels")
     x, y = points(), np.arange(6) % 3
@@ -409,6 +413,7 @@ def test_a_sample_does_not_depend_on_the_batch_size(sampler):
     assert np.abs(rough("labels").sample(5, seed=5, **options) - drawn[2]).max() > 1e-2
 
 
+@EAGER
 def test_steps_that_are_chosen_are_chosen_for_each_sample():
     flow = {"sampler": diffusion.ProbabilityFlow(1e-2, 1e-2), "seed": 4}
     drawn = [two_normals().sample(5, batch_size=b, **flow) for b in (2, 5)]
@@ -445,6 +450,7 @@ def test_the_scale_of_guidance():
     assert apart[0] < apart[1]
 
 
+@EAGER
 @pytest.mark.parametrize("kind", ["diffusion", "image"])
 def test_a_trajectory_ends_at_the_sample(kind):
     model = rough(kind)

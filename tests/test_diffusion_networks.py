@@ -11,7 +11,7 @@ from keras_gen.networks import DenoisingMLP, DiffusionTransformer, UNet
 from keras_gen.networks.diffusion import transformer
 from keras_gen.networks.diffusion.blocks import AttentionBlock, GroupNormalization, ResidualBlock, group_count
 
-pytestmark = pytest.mark.usefixtures("networks_as_programs")
+pytestmark = pytest.mark.usefixtures("networks_as_programs", "eager_on_tensorflow")
 SMALL = {"channels": 8, "multipliers": (1, 2), "blocks": 1, "heads": 2}
 NARROW = {"width": 16, "depth": 2, "heads": 2, "features": 8}
 

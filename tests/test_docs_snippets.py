@@ -19,6 +19,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 NOT_RUN = 0
+MUCH_COMPILED = ("diffusion.md", "diffusion_app.md")  # and run once: minutes of TensorFlow's tracing
 TFP_WORKS = keras.config.backend() == "tensorflow" and find_spec("tensorflow_probability") is not None
 
 
@@ -35,10 +36,12 @@ PAGES_WITH_CODE = [page for page in PAGES if any(run for *_, run in blocks(page)
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
-def test_snippets_run(page, run_folder):
+def test_snippets_run(page, run_folder, request):
     """What a reader copies from a page, from its top to its bottom, works."""
     if page.name == "interop.md" and not TFP_WORKS:
         pytest.skip("needs the TensorFlow backend and TensorFlow Probability")
+    if page.name in MUCH_COMPILED:
+        request.getfixturevalue("eager_test_on_tensorflow")
     namespace = {"__name__": "__main__"}
     for line, code, run in blocks(page):
         if run:

@@ -63,9 +63,9 @@ def test_optimal_pairs_are_the_same_noise_at_shorter_distances():
 def test_given_a_label_the_noise_stays_normal():
     """Data that their label tells: were noise exchanged between labels, that of label 1 would lie at the right."""
     model = FlowMatching((2,), mlp(), coupling="optimal", num_classes=2, seed=0)
-    labels = np.arange(400) % 2
-    x = np.where(labels[:, None] == 1, 5.0, -5.0) + cost(400, 1)[:, :2]
-    eps = cost(400, 2)[:, :2]
+    labels = np.arange(160) % 2
+    x = np.where(labels[:, None] == 1, 5.0, -5.0) + cost(160, 1)[:, :2]
+    eps = cost(160, 2)[:, :2]
     paired = numbers(model.paired(*map(ops.convert_to_tensor, (x.astype("float32"), eps, labels.astype("int32")))))
     assert scipy.stats.kstest(paired[labels == 1, 0], "norm").pvalue > 1e-3
     np.testing.assert_array_equal(np.sort(paired[labels == 1, 0]), np.sort(eps[labels == 1, 0]))
