@@ -63,7 +63,7 @@ def _eager():
 
 @pytest.fixture(scope="module")
 def eager_on_tensorflow():
-    """A file whose laws are not of compiled code runs operation by operation on TensorFlow, where graphs cost seconds."""
+    """A file whose laws are not of compiled code runs eagerly on TensorFlow, where graphs cost seconds."""
     with _eager():
         yield
 
