@@ -420,6 +420,36 @@ def test_steps_that_are_chosen_are_chosen_for_each_sample():
     np.testing.assert_allclose(*drawn, atol=2e-5)
 
 
+def of_the_left(x_t, log_snr):
+    """log p(component at (-1, 0) given x_t) of `two_normals`."""
+    a, variance = ops.sqrt(ops.sigmoid(log_snr))[:, None], ops.sigmoid(log_snr) * 0.15**2 + ops.sigmoid(-log_snr)
+    left, right = (
+        -0.5 * ops.sum((x_t - a * ops.convert_to_tensor(m, x_t.dtype)) ** 2, axis=-1) / variance
+        for m in ([-1.0, 0.0], [1.0, 0.5])
+    )
+    return left - ops.logaddexp(left, right)
+
+
+def test_a_classifier_pulls_all_that_draws_to_its_class():
+    """With scale 1 and the exact classifier samples are of the law given the class, and afterwards as before."""
+    model, drawn = two_normals(), {"n": 1000, "seed": 0, "batch_size": 1000}
+    before = model.sample(**drawn)
+    with model.guided_by(of_the_left):
+        x = model.sample(**drawn)
+        line = model.trajectory(50, seed=0, frames=2)[:, -1]
+    np.testing.assert_allclose(x.mean(axis=0), [-1.0, 0.0], atol=0.03)
+    np.testing.assert_allclose(x.std(axis=0), 0.15, atol=0.02)
+    np.testing.assert_allclose(line, x[:50], atol=1e-4)
+    np.testing.assert_array_equal(model.sample(**drawn), before)
+
+
+@pytest.mark.parametrize("arguments", [(3.0,), (of_the_left, "much")])
+def test_guidance_by_what_is_no_classifier_is_refused(arguments):
+    with pytest.raises(ValueError, match="Received"), two_normals().guided_by(*arguments):
+        pass
+
+
+
 @pytest.mark.skipif(BACKEND == "torch", reason="nothing is compiled on torch")
 def test_other_numbers_of_sampling_compile_nothing_anew(monkeypatch):
     """Steps, grid, guidance, temperature, seed, strength and number of frames are arguments of the program."""

@@ -27,7 +27,7 @@ contract that each backend fulfils in a file of its own:
 | `random_state()`, `set_random_state(state)` | the process's own generators: Python's, NumPy's, Keras's, torch's |
 | `reproducible(model)` | whether a compiled training gives the same bits each time, on the same machine |
 | `first_call(fn, *args)` | what `fn` builds when it is called, and its output, which may be shapes and dtypes alone |
-| `normalized_by_batch`, `transposed_convolution` | what Keras does slowly on torch; None elsewhere: its layers do it |
+| `normalized_by_batch`, `normalized_by_group`, `transposed_convolution` | kernels of torch; None elsewhere |
 | `row_dataset`, `batch_dataset` | the data as Keras wants them on TensorFlow; None elsewhere, where it iterates |
 | `replicas`, `rows`, `all_sum`, `processes`, `block`, ... | several devices: see `keras_gen.backend.devices` |
 | `Trainer` | the mixin that turns `train_on(data)`, `test_on(data)` and `predict_on(data)` into Keras's steps |
@@ -48,7 +48,7 @@ from keras_gen.backend.optimizer_group import OptimizerGroup
 from keras_gen.backend.precision import check_dtype
 from keras_gen.backend.random_state import random_state, set_random_state
 
-row_dataset = batch_dataset = normalized_by_batch = transposed_convolution = None
+row_dataset = batch_dataset = normalized_by_batch = normalized_by_group = transposed_convolution = None
 
 if keras.config.backend() == "tensorflow":
     from keras_gen.backend.data import batch_dataset, row_dataset
@@ -107,6 +107,7 @@ elif keras.config.backend() == "torch":
         loop,
         no_grad,
         normalized_by_batch,
+        normalized_by_group,
         put,
         reproducible,
         scan,
@@ -147,6 +148,7 @@ __all__ = [
     "machine",
     "no_grad",
     "normalized_by_batch",
+    "normalized_by_group",
     "processes",
     "put",
     "random_state",

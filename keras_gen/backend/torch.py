@@ -174,6 +174,14 @@ def normalized_by_batch(x, gamma, beta, epsilon):
     return y.movedim(1, -1), mean.detach(), (inverse.detach() ** -2.0 - epsilon).clamp(min=0.0)
 
 
+def normalized_by_group(x, groups, gamma, beta, epsilon):
+    """`x` (channels last) of each example normalised over groups of channels and all places, scaled and shifted.
+
+    torch's own kernel: one pass for the moments and one for the result.
+    """
+    return torch.nn.functional.group_norm(x.movedim(-1, 1), groups, gamma, beta, epsilon).movedim(1, -1)
+
+
 def transposed_convolution(x, kernel, bias, strides, padding):
     """The transposed convolution of `x` (channels last), `padding` cut off on each side; `kernel` as Keras has it.
 

@@ -42,11 +42,12 @@ from keras_gen.models.averaging import average_network, check_average, step_coun
 from keras_gen.models.base import GenerativeModel
 from keras_gen.models.diffusion.coding import FlowCoding
 from keras_gen.models.diffusion.densities import Densities
+from keras_gen.models.diffusion.guiding import Guiding
 from keras_gen.models.diffusion.sampling import DiffusionSampling, get_sampler
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
-class DiffusionModel(DiffusionSampling, Densities, FlowCoding, GenerativeModel):
+class DiffusionModel(DiffusionSampling, Guiding, Densities, FlowCoding, GenerativeModel):
     """A diffusion model of any schedule, parametrisation, weighting and sampler.
 
     `model(x)` and `predict` give E[x_0 given x_t = x] at the least level of noise: x without it.

@@ -45,12 +45,6 @@ class DiffusionSampling:
         noise = random.normal(random.fold_in(keys, FIRST), self.event_shape)
         return temperature * scale * ops.cast(noise, self.real_dtype)
 
-    def _guided(self, guidance, clip=True):
-        denoiser = self.best(clip=False)
-        if guidance is not None:
-            denoiser = diffusion.ClassifierFree(denoiser, guidance)
-        return diffusion.Clipped(denoiser) if clip and self.data_range is not None else denoiser
-
     def grid_of(self, sampler, grid=None):
         """The grid that is asked for, else the model's, else the sampler's."""
         grid = self.grid if grid is None else grid
@@ -195,18 +189,6 @@ class DiffusionSampling:
                 f"channel. Received: shape {known.shape}, dtype {known.dtype}."
             )
         return np.broadcast_to(known, (n, *self.event_shape)).astype(self.real_dtype)
-
-    def _check_guidance(self, guidance):
-        if guidance is None:
-            return None
-        if not self.unconditional:
-            raise ValueError(
-                "Expected no `guidance`: this model was not trained without a condition. Received: "
-                f"guidance={guidance!r}. Make it with a condition and `unconditional` above 0."
-            )
-        if isinstance(guidance, bool) or not np.isfinite(guidance):
-            raise ValueError(f"Expected `guidance` as a finite number. Received: guidance={guidance!r}.")
-        return np.float32(guidance)
 
     def _prepared(self, n, condition, sampler, steps, grid, guidance, clip, seed, temperature, batch_size, verbose):
         """A function of optional arrays that samples in batches: `(n, frames, *event_shape)`."""

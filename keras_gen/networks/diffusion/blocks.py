@@ -30,7 +30,7 @@ Reference:
 import keras
 from keras import ops
 
-from keras_gen import layers
+from keras_gen import backend, layers
 from keras_gen.networks.diffusion.base import dropout
 
 SMALLEST_GROUP = 4
@@ -64,20 +64,34 @@ class GroupNormalization(keras.layers.Layer):
 
     def call(self, x, modulation=None):
         wide = keras.backend.result_type(self.compute_dtype, "float32")
+        normalized = self._by_passes if backend.normalized_by_group is None else self._by_kernel
+        y = normalized(ops.cast(x, wide), *self._gain_and_bias(wide), *_scale_and_shift(modulation, wide))
+        return ops.cast(y, self.compute_dtype)
+
+    def _gain_and_bias(self, wide):
+        return ops.cast(self.gamma, wide), ops.cast(self.beta, wide)
+
+    def _by_kernel(self, x, gamma, beta, *modulation):
+        """The left side of equation (1)."""
+        y = backend.normalized_by_group(x, self.groups, gamma, beta, self.epsilon)
+        if modulation:
+            s, t = (v[:, None, None] for v in modulation)
+            y = y * (1.0 + s) + t
+        return y
+
+    def _by_passes(self, x, gamma, beta, *modulation):
+        """The right side of equation (1)."""
         height, width, channels = x.shape[1:]
-        x = ops.reshape(ops.cast(x, wide), (-1, height * width, channels))
+        x = ops.reshape(x, (-1, height * width, channels))
         of_channel = ops.mean(x, axis=1)
         m = self._over_groups(of_channel)
         v = ops.mean(ops.square(x - of_channel[:, None]), axis=1) + ops.square(of_channel - m)
-        a = ops.rsqrt(self._over_groups(v) + self.epsilon)
-        b = -m * a
-        gamma = ops.cast(self.gamma, wide)
-        a, b = a * gamma, b * gamma + ops.cast(self.beta, wide)
-        if modulation is not None:
-            s, t = ops.split(ops.cast(modulation, wide), 2, axis=-1)
+        a = gamma * ops.rsqrt(self._over_groups(v) + self.epsilon)
+        b = beta - m * a
+        if modulation:
+            s, t = modulation
             a, b = a * (1.0 + s), b * (1.0 + s) + t
-        y = x * a[:, None] + b[:, None]
-        return ops.cast(ops.reshape(y, (-1, height, width, channels)), self.compute_dtype)
+        return ops.reshape(x * a[:, None] + b[:, None], (-1, height, width, channels))
 
     def _over_groups(self, value):
         """`(batch, channels)`, each number replaced by the mean over its group."""
@@ -86,6 +100,11 @@ class GroupNormalization(keras.layers.Layer):
 
     def compute_output_shape(self, x_shape, modulation_shape=None):
         return x_shape
+
+
+def _scale_and_shift(modulation, dtype):
+    """(s, t), or nothing."""
+    return () if modulation is None else ops.split(ops.cast(modulation, dtype), 2, axis=-1)
 
 
 class ResidualBlock(keras.layers.Layer):
