@@ -10,6 +10,8 @@ rate warming up for 100 steps and falling to 0 along half a cosine. Then, with t
     inpaint    test images of which the lower half is drawn, by RePaint
     bits       the bound, with its terms, of `--likelihoods` test images, levels of 8 bits
 
+What is measured stands beside what the JSON file has: `--samplers DDPM --steps 100 1000 --parts fid` adds two points.
+
     KERAS_GEN_DATA=... KERAS_BACKEND=torch OMP_NUM_THREADS=1 python -m benchmarks.diffusion_images \
         --model runs/diffusion_mnist.keras --output docs/benchmarks/diffusion_mnist.json --pictures docs/images
 """
@@ -30,7 +32,6 @@ from keras_gen.metrics.extractors import EightBits, SmallClassifier
 
 SHAPE, BATCH, RATE, WARM = (28, 28, 1), 64, 2e-3, 100
 NETWORK = {"channels": 24, "multipliers": (1, 2, 2), "blocks": 1, "attention": (7,)}
-STEPS = (5, 10, 20)
 PARTS = ("fid", "guidance", "inpainting", "bits_per_dim")
 SAMPLERS = {  # and its grid
     "DDPM": (diffusion.Ancestral(), "uniform"),
@@ -89,10 +90,10 @@ def train(x, y, options):
     return model, clock.log
 
 
-def distances(model, x, test, options):
-    """FID of each sampler at each number of steps."""
+def distances(model, x, test, options, rows):
+    """FID of each sampler at each number of steps, put beside what `rows` has."""
     extractor = EightBits(SmallClassifier("mnist", data_range=(0, 1)))
-    digits, rows = np.arange(options.samples) % 10, {}
+    digits = np.arange(options.samples) % 10
 
     def measured(images):
         fresh = metrics.FrechetInceptionDistance(extractor)
@@ -100,10 +101,11 @@ def distances(model, x, test, options):
         return round(float(fresh.result()), 4)
 
     rows["training images"] = measured(x[: options.samples])
-    for name, (sampler, grid) in SAMPLERS.items():
-        rows[name] = {}
-        for n in STEPS:
-            steps = (n + 1) // 2 if isinstance(sampler, diffusion.Heun) else n
+    for name in options.samplers:
+        sampler, grid = SAMPLERS[name]
+        rows.setdefault(name, {})
+        for n in map(str, options.steps):
+            steps = (int(n) + 1) // 2 if isinstance(sampler, diffusion.Heun) else int(n)
             begun = time.process_time()
             images = model.sample(options.samples, digits, sampler=sampler, steps=steps, grid=grid, seed=1, verbose=0)
             seconds = time.process_time() - begun
@@ -117,7 +119,7 @@ def curves(rows, path):
     axes = figure.subplots()
     for name, values in rows.items():
         if isinstance(values, dict):
-            counts, found = zip(*((v["evaluations"], v["fid"]) for v in values.values()), strict=True)
+            counts, found = zip(*sorted((v["evaluations"], v["fid"]) for v in values.values()), strict=True)
             axes.loglog(counts, found, "o-", label=name)
     axes.axhline(rows["training images"], color="gray", linestyle=":", label="training images")
     axes.set_xlabel("evaluations of the network"), axes.set_ylabel("FID, features of a classifier of MNIST")
@@ -164,6 +166,8 @@ def main():
     parser.add_argument("--minutes", type=float, default=48.0, help="of the processor (default %(default)s)")
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--likelihoods", type=int, default=50)
+    parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS), choices=SAMPLERS)
+    parser.add_argument("--steps", type=int, nargs="+", default=[5, 10, 20], help="evaluations, of `fid`")
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, required=True, help="a JSON file; what it holds of others is kept")
@@ -177,7 +181,7 @@ def main():
         model, found["training"] = train(x, y, options)
     found |= {"what": __doc__.splitlines()[0], "machine": machine(), "network": NETWORK, "images": options.samples}
     parts = {
-        "fid": lambda: distances(model, x, test, options),
+        "fid": lambda: distances(model, x, test, options, found.get("fid", {})),
         "guidance": lambda: guided(model, options),
         "inpainting": lambda: inpainted(model, test, labels, options),
         "bits_per_dim": lambda: bits(model, test, labels, options),

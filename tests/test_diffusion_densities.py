@@ -145,6 +145,24 @@ def test_the_terms_are_ddpms_equations_6_to_8():
     assert last[0] == pytest.approx(stats.norm.logpdf(x_0, estimate, scale).sum(), rel=1e-5)
 
 
+def test_levels_that_the_noise_leaves_apart_have_their_posterior():
+    """Equation (3) with all 256 levels in float64; the probabilities of all of them sum to one."""
+    schedule, levels = d.VariancePreserving(), np.linspace(-1.0, 1.0, 256)
+    t, width = float(schedule.time(12.0)), 2.0 / 255.0
+    alpha, sigma = schedule.alpha_sigma(np.float64(t))
+    assert sigma / alpha < 0.5 * width
+    for true, z in ((0, -3.0), (0, 2.9), (77, 0.3), (254, 4.5), (255, 1.0)):
+        x_t = alpha * levels[true] + sigma * z
+        logits = -0.5 * ((x_t / alpha - levels) * alpha / sigma) ** 2
+        wanted = logits - np.logaddexp.reduce(logits)
+        given = tensor(levels[:, None]), tensor(np.full((256, 1), x_t))
+        (found,) = numpy(bound.level_log_probability(*given, level(schedule, t, 256), width))
+        near = slice(max(0, true - 2), true + 3)
+        np.testing.assert_allclose(found[near], wanted[near], rtol=2e-3, atol=2e-3)
+        assert np.exp(found).sum() == pytest.approx(1.0, abs=1e-3)
+
+
+
 @pytest.mark.parametrize("t", [0.001, 0.003, 0.05, 0.5])
 def test_masses_of_grey_levels_sum_to_one(t):
     """256 levels, estimates within and beyond them; each mass is scipy's."""

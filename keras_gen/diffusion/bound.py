@@ -13,7 +13,13 @@ least variance s2 (equation 2 of `keras_gen.diffusion.schedules`) a term of the 
 
 with another variance v2 it is that of two normals of equal means but D, sum 1/2 (s2 / v2 - 1 - log (s2 / v2) + (mean -
 mean')^2 / v2). The last term is the density of N(D, (sigma / alpha)^2) at x_0; of grey levels with width w, its mass
-between x_0 - w/2 and x_0 + w/2, the outer levels having the tails. So (1) counts in nats of x_0 itself, and rises by
+between x_0 - w/2 and x_0 + w/2, the outer levels having the tails. Where the last noise leaves levels apart, sigma /
+alpha below w / 2, x_t tells more than a network that has hardly seen such times: then it is the posterior of equal
+weights (Kingma et al. 2021),
+
+    p(x_0 = k given x_t) = N(x_t; alpha k, sigma^2) / sum_j N(x_t; alpha j, sigma^2).                           (3)
+
+So (1) counts in nats of x_0 itself, and rises by
 nothing when steps are added: with more of them it falls, to the integral of (2) (Kingma et al. 2021, eq. 13 to 17).
 
 Reference:
@@ -27,7 +33,7 @@ from keras import ops
 
 from keras_gen.diffusion.samplers.one_step import transition
 
-FAR = 1e4
+FAR, APART = 1e4, 6
 ERFC = (
     -1.26551223, 1.00002368, 0.37409196, 0.09678418, -0.18628806, 0.27886807, -1.13520398, 1.48851587, -0.82215223,
     0.17087277,
@@ -64,6 +70,20 @@ def data_log_density(x_0, prediction, level, width=None, low=-1.0, high=1.0):
     first, last = x_0 < low + 0.5 * width, x_0 > high - 0.5 * width
     above, below = ops.where(last, FAR, z + half), ops.where(first, -FAR, z - half)
     return sum_events(log_normal_mass(below, above))
+
+
+def level_log_probability(x_0, x_t, level, width, low=-1.0, high=1.0):
+    """(3), log, `(batch,)`, for sigma / alpha below w / 2: levels that are further off than `APART` count nothing."""
+    wide = level.over(x_0)
+    z = (x_t / wide.alpha - x_0) * (wide.alpha / wide.sigma)
+
+    def log_weight(j):
+        other = x_0 + j * width
+        there = ops.logical_and(other > low - 0.5 * width, other < high + 0.5 * width)
+        return ops.where(there, -0.5 * (z - j * width * wide.alpha / wide.sigma) ** 2, -FAR)
+
+    total = ops.logsumexp(ops.stack([log_weight(j) for j in range(-APART, APART + 1)]), axis=0)
+    return sum_events(log_weight(0) - total)
 
 
 def log_normal_mass(below, above):

@@ -43,15 +43,22 @@ class Densities:
         row = ops.broadcast_to(row, (batch, 6))
         return diffusion.Level(*(row[:, i] for i in range(6)))
 
-    def _ends(self, x_0, given, rows, key_noise):
+    def _apart(self, times):
+        """Whether the last noise of a chain leaves grey levels apart."""
+        alpha, sigma = self.schedule.alpha_sigma(np.float64(times[-1]))
+        return self.levels is not None and sigma / alpha < 0.5 * self._width()
+
+    def _ends(self, x_0, given, rows, key_noise, apart):
         """The first and the last term of the bound."""
         batch, denoiser = ops.shape(x_0)[0], self.best()
         first, last = self._level(rows[0], batch), self._level(rows[-1], batch)
         wide = last.over(x_0)
         x_t = wide.alpha * x_0 + wide.sigma * key_noise
-        prediction = denoiser.predict(x_t, last, given)
-        data = -bound.data_log_density(x_0, prediction, last, self._width()) - self._log_scale()
-        return bound.prior_divergence(x_0, first, self.prior_variance()), data
+        if apart:
+            data = bound.level_log_probability(x_0, x_t, last, self._width())
+        else:
+            data = bound.data_log_density(x_0, denoiser.predict(x_t, last, given), last, self._width())
+        return bound.prior_divergence(x_0, first, self.prior_variance()), -data - self._log_scale()
 
     def prior_variance(self):
         """d^2, of x_0."""
@@ -68,7 +75,7 @@ class Densities:
         times, batch = self._chain(None), ops.shape(x_0)[0]
         rows, count = self._rows(times), len(times) - 1
         draw = lambda: self._normal(noise, batch)  # noqa: E731
-        prior, data = self._ends(x_0, given, rows, draw())
+        prior, data = self._ends(x_0, given, rows, draw(), self._apart(times))
         i = noise.integers((batch,), 0, count)
         level, after = (self._level(ops.take(rows, j, axis=0), batch) for j in (i, i + 1))
         total = count * self._term(x_0, given, level, after, draw())
@@ -79,7 +86,7 @@ class Densities:
         times, batch = self._chain(steps), ops.shape(x_0)[0]
         rows, shape = self._rows(times), self.event_shape
         drawn = lambda i: ops.cast(random.normal(random.fold_in(keys, i), shape), self.real_dtype)  # noqa: E731
-        prior, data = self._ends(x_0, given, rows, drawn(len(times)))
+        prior, data = self._ends(x_0, given, rows, drawn(len(times)), self._apart(times))
 
         def body(i, total):
             level, after = (self._level(backend.entry(rows, j), batch) for j in (i, i + 1))
