@@ -76,6 +76,15 @@ def eager_test_on_tensorflow():
 
 
 @pytest.fixture
+def graphs_forgotten():
+    """Of a file whose tests make many graphs: each test's are gone when it ends, not all of them when the file ends."""
+    yield
+    if keras.config.backend() == "tensorflow":
+        forget_gradients()
+        gc.collect()
+
+
+@pytest.fixture
 def run_folder(tmp_path, monkeypatch):
     """A temporary folder, made the working directory, so that `runs/...` lands in it."""
     monkeypatch.chdir(tmp_path)

@@ -32,6 +32,7 @@ def blocks(page):
         yield text.count("\n", 0, match.start("code")), code, match["skip"] is None
 
 
+pytestmark = pytest.mark.usefixtures("graphs_forgotten")
 PAGES_WITH_CODE = [page for page in PAGES if any(run for *_, run in blocks(page))]
 
 
