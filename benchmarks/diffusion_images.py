@@ -7,6 +7,7 @@ rate warming up for 100 steps and falling to 0 along half a cosine. Then, with t
                classifier of MNIST, of each sampler at each number of steps; beside it the distance of as many training
                images. One picture of all curves.
     guidance   a grid of digits by scale; the share of samples that the classifier recognises as what was asked for
+    classifier the same without labels, guided by a classifier of noisy images
     inpaint    test images of which the lower half is drawn, by RePaint
     bits       the bound, with its terms, of `--likelihoods` test images, levels of 8 bits
 
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from keras import ops
 from matplotlib.figure import Figure
 
 from benchmarks.step_overhead import machine
@@ -32,7 +34,7 @@ from keras_gen.metrics.extractors import EightBits, SmallClassifier
 
 SHAPE, BATCH, RATE, WARM = (28, 28, 1), 64, 2e-3, 100
 NETWORK = {"channels": 24, "multipliers": (1, 2, 2), "blocks": 1, "attention": (7,)}
-PARTS = ("fid", "guidance", "inpainting", "bits_per_dim")
+PARTS = ("fid", "guidance", "classifier", "inpainting", "bits_per_dim")
 SAMPLERS = {  # and its grid
     "DDPM": (diffusion.Ancestral(), "uniform"),
     "DDIM": (diffusion.DDIM(), "uniform"),
@@ -141,6 +143,45 @@ def guided(model, options):
     return rows
 
 
+class Noisy(keras.Model):
+    """log p(digit given x_t) of images with noise: convolutions of x_t, scaled to the size of data, and log SNR."""
+
+    def __init__(self):
+        super().__init__()
+        layers = keras.layers
+        self.look = keras.Sequential([
+            layers.Conv2D(24, 5, 2, activation="silu"), layers.Conv2D(48, 5, 2, activation="silu"), layers.Flatten(),
+        ])  # fmt: skip
+        self.said = keras.Sequential([layers.Dense(128, "silu"), layers.Dense(10)])
+
+    def call(self, inputs):
+        x_t, log_snr = inputs
+        alpha = ops.sqrt(ops.sigmoid(log_snr))[:, None, None, None]
+        seen = self.look(x_t * (0.5 + alpha))
+        return ops.log_softmax(self.said(ops.concatenate([seen, 0.2 * log_snr[:, None]], axis=1)))
+
+
+def by_classifier(model, x, y, options):
+    """Samples without their label, pulled by a classifier that learns for an epoch: the share recognised."""
+    classifier, rng = Noisy(), np.random.default_rng(0)
+    level = model.schedule.level(rng.uniform(0.001, 0.999, len(x)))
+    alpha, sigma = (v[:, None, None, None].astype("float32") for v in (level.alpha, level.sigma))
+    noisy = alpha * (2 * x - 1) + sigma * rng.normal(size=x.shape).astype("float32")
+    classifier.compile(keras.optimizers.Adam(1e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    classifier.fit((noisy, level.log_snr.astype("float32")), y, batch_size=128, verbose=2)
+    judge, digits, found = EightBits(SmallClassifier("mnist", data_range=(0, 1))), (0, 3, 7), {}
+    for scale in (0.0, 1.0, 3.0):
+        right = []
+        for digit in digits:
+            with model.guided_by(lambda x, log_snr, c=digit: classifier((x, log_snr))[:, c], scale):
+                images = model.sample(40, 0, guidance=0.0, steps=20, seed=3, verbose=0)
+            right.append(np.mean(judge(images)["logits"].argmax(axis=1) == digit))
+        found[str(scale)] = round(float(np.mean(right)), 3)
+        print(scale, right, flush=True)
+    plots.image_grid(images, options.pictures / "diffusion_classifier.png")
+    return found
+
+
 def inpainted(model, test, labels, options):
     known = np.zeros(SHAPE, bool)
     known[:14] = True
@@ -183,6 +224,7 @@ def main():
     parts = {
         "fid": lambda: distances(model, x, test, options, found.get("fid", {})),
         "guidance": lambda: guided(model, options),
+        "classifier": lambda: by_classifier(model, x, y, options),
         "inpainting": lambda: inpainted(model, test, labels, options),
         "bits_per_dim": lambda: bits(model, test, labels, options),
     }
