@@ -9,7 +9,7 @@ from keras_gen import backend
 from keras_gen import diffusion as d
 from keras_gen.diffusion.parametrisations import NAMES, get_parametrisation
 from keras_gen.networks import DenoisingMLP
-from tests.diffusion_cases import SCHEDULES, interpreted, loop, random, start, tensor, two_normals
+from tests.diffusion_cases import SCHEDULES, interpreted, loop, normal, random, start, tensor, two_normals
 
 ALL = ["vp", "sub_vp", "edm", "rectified_blurred"]
 
@@ -109,13 +109,29 @@ def test_under_another_schedule_estimates_are_the_same(other):
     np.testing.assert_allclose(found, wanted, atol=5e-5)
 
 
-def test_ratios_beyond_those_of_training_are_held_at_their_ends():
-    law = two_normals(d.EDMSigma(0.01, 2.0))
-    far = d.Rescheduled(law, d.EDMSigma(0.001, 50.0))
-    x = tensor(law.draw(3))
-    for t, own in ((1.0, 1.0), (0.0, 0.0)):
-        given = law.predict(x, at(law.schedule, np.full(3, own))).clean
-        np.testing.assert_allclose(numpy(far(x, tensor(np.full(3, t)))), numpy(given), atol=1e-5)
+@pytest.mark.parametrize("own, other", [("vp", "rectified"), ("vp", "cosine"), ("edm", "zero_linear"), ("vp", "edm")])
+def test_ratios_beyond_those_of_training_are_held_at_their_ends(own, other):
+    """Of both ends: the estimate is that of x in the scale of the last level of training."""
+    law, schedule = two_normals(SCHEDULES[own]()), SCHEDULES[other]()
+    far = d.Rescheduled(law, schedule)
+    for t in (1.0, schedule.least_time):
+        held = float(law.schedule.time(schedule.log_snr(np.float64(t))))
+        sizes = [np.hypot(*s.alpha_sigma(np.float64(u))) for s, u in ((law.schedule, held), (schedule, t))]
+        x = law.draw(3, 4, *law.schedule.alpha_sigma(np.float64(held)))
+        wanted = numpy(law.predict(tensor(x), at(law.schedule, np.full(3, held))).clean)
+        found = numpy(far(tensor(x * sizes[1] / sizes[0]), tensor(np.full(3, t))))
+        np.testing.assert_allclose(found, wanted, atol=2e-4)
+
+
+def test_under_a_schedule_without_signal_samples_are_those_of_the_law():
+    """From pure noise, of which the schedule of training has no level."""
+    law = normal(d.VariancePreserving())
+    straight = d.Rescheduled(law, "rectified")
+    x = np.random.default_rng(0).normal(size=(2000, 2))
+    found = loop(d.DDIM(), straight, d.times(straight.schedule, 40, "log_snr"))(x, random.keys(0, 2000))
+    mean, covariance = law.moments()
+    np.testing.assert_allclose(found.mean(axis=0), mean, atol=0.1)
+    np.testing.assert_allclose(np.cov(found.T), covariance, atol=0.15)
 
 
 # The layer.

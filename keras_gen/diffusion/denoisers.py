@@ -9,8 +9,9 @@ One function D(x_t, t, c) says all that a sampler needs, since with eps = (x_t -
 one: a change of schedule, thresholds, guidance.
 
 **Another schedule.** Let x_t belong to a schedule (alpha, sigma), and let t' be the time at which the schedule of
-training, (alpha', sigma'), has the same ratio. Then x_t alpha'_t' / alpha_t has the law that the network has learned at
-t', and D does not change: `Rescheduled`.
+training, (alpha', sigma'), has the same ratio. Then x_t r'_t' / r_t, r^2 = alpha^2 + sigma^2, has the law that the
+network has learned at t', and D does not change: `Rescheduled`. (So has x_t alpha'_t' / alpha_t, the same number; but
+where a ratio lies beyond those of training, r keeps the input of the network in its scale and alpha, near 0, does not.)
 
 Reference:
     B. Efron, "Tweedie's formula and selection bias", JASA 106 (2011); Y. Song et al., arXiv:2011.13456 (2021),
@@ -173,8 +174,13 @@ class Rescheduled(Wrapper):
         own = self.denoiser.schedule
         t = own.time(ops.clip(level.log_snr, -LARGEST_LOG_SNR, LARGEST_LOG_SNR))
         there = Level(*(ops.broadcast_to(v, ops.shape(level.alpha)) for v in own.level(t)))
-        x = x_t * (there.over(x_t).alpha / level.over(x_t).alpha)
+        x = x_t * (_size(there.over(x_t)) / _size(level.over(x_t)))
         return self.denoiser.predict(x, there, condition, training)
+
+
+def _size(level):
+    """r, with r^2 = alpha^2 + sigma^2."""
+    return ops.sqrt(level.alpha**2 + level.sigma**2)
 
 
 class Clipped(Wrapper):
