@@ -141,6 +141,17 @@ def test_the_adaptive_probability_flow(schedule):
     np.testing.assert_allclose(ops.convert_to_numpy(run(tensor(x))), many, atol=2e-3)
 
 
+def test_the_flow_of_a_schedule_whose_slope_is_infinite_at_the_end():
+    """Sigmoid's alpha is a square root there: the flow begins 1e-5 before, where alpha is 0.002."""
+    denoiser = normal(d.Sigmoid())
+    x, least = start(denoiser, 8), d.flow.least_time(denoiser.schedule)
+    solution = d.ProbabilityFlow(1e-5, 1e-5).solve(denoiser, tensor(x))
+    assert ops.convert_to_numpy(solution.success).all()
+    wanted = flow_of_normal(denoiser, x, 1.0, least)
+    np.testing.assert_allclose(ops.convert_to_numpy(solution.state), wanted, atol=4e-3)
+    assert d.flow.last_time(d.Cosine()) == d.flow.last_time(d.EDMSigma()) == 1.0
+
+
 # The loop.
 
 
@@ -385,6 +396,8 @@ def test_a_configuration_makes_the_sampler_again(name):
         (lambda: d.AdamsBashforth(2, "time"), "variable"),
         (lambda: d.AnnealedLangevin(0), "inner_steps"),
         (lambda: d.AnnealedLangevin(3, 0.0), "step_size"),
+        (lambda: d.AnnealedLangevin().table(d.Cosine(), d.times(d.Cosine(), 9)), "some signal"),
+        (lambda: d.Euler().table(d.Sigmoid(), d.times(d.Sigmoid(), 9)), "finite slopes"),
         (lambda: d.PredictorCorrector(corrections=0), "corrections"),
         (lambda: d.PredictorCorrector(signal_to_noise=0.0), "signal_to_noise"),
         (lambda: d.PredictorCorrector("heun"), "predictor"),

@@ -28,7 +28,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen import backend, integrate, random
-from keras_gen.diffusion.schedules.base import check_number
+from keras_gen.diffusion.schedules.base import check_number, is_steep
 
 
 def velocity(denoiser, x, t, condition=None):
@@ -42,6 +42,11 @@ def velocity(denoiser, x, t, condition=None):
 def least_time(schedule):
     """Where the flow ends: the schedule's least time, and no less than makes sigma positive."""
     return max(schedule.least_time, 1e-5 if float(schedule.alpha_sigma(np.float64(0.0))[1]) == 0.0 else 0.0)
+
+
+def last_time(schedule):
+    """Where the flow begins: 1, or just before, where alpha falls to 0 with an infinite slope (`Sigmoid`)."""
+    return 1.0 - 1e-5 if is_steep(schedule, 1.0) else 1.0
 
 
 class ProbabilityFlow:
@@ -66,8 +71,9 @@ class ProbabilityFlow:
     def __init__(self, rtol=1e-4, atol=1e-4, max_steps=512):
         self.rtol, self.atol, self.max_steps = check_number(rtol, "rtol"), check_number(atol, "atol"), max_steps
 
-    def solve(self, denoiser, x, condition=None, start=1.0, stop=None):
-        """A `Solution` from x at `start` to `stop`, default the least time."""
+    def solve(self, denoiser, x, condition=None, start=None, stop=None):
+        """A `Solution` from x at `start` to `stop`, default the last and the least time."""
+        start = last_time(denoiser.schedule) if start is None else start
         stop = least_time(denoiser.schedule) if stop is None else stop
         field = lambda t, x: velocity(denoiser, x, t, condition)  # noqa: E731
         options = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps, "parameters": None}
@@ -114,8 +120,8 @@ def log_density(denoiser, x_0, keys, condition=None, trace="exact", variance=1.0
     field = lambda t, state: _with_trace(denoiser, t, state[0], condition, probes)  # noqa: E731
     start = (x, ops.zeros_like(x[(slice(None), *[0] * len(shape))]))
     options = {"rtol": flow.rtol, "atol": flow.atol, "max_steps": flow.max_steps, "parameters": None}
-    end, grown = integrate.solve_adaptive(field, start, least, 1.0, **options).state
-    alpha_1, sigma_1 = (float(v) for v in schedule.alpha_sigma(np.float64(1.0)))
+    end, grown = integrate.solve_adaptive(field, start, least, last_time(schedule), **options).state
+    alpha_1, sigma_1 = (float(v) for v in schedule.alpha_sigma(np.float64(last_time(schedule))))
     spread, size = alpha_1**2 * variance + sigma_1**2, math.prod(shape)
     squares = ops.sum(ops.reshape(end**2, (-1, size)), axis=1)
     prior = -0.5 * squares / spread - 0.5 * size * math.log(2.0 * math.pi * spread)

@@ -26,7 +26,7 @@ import numpy as np
 from keras import ops
 
 from keras_gen.diffusion.samplers.base import Sampler, Turn, last_turn, levels
-from keras_gen.diffusion.schedules.base import check_number
+from keras_gen.diffusion.schedules.base import check_number, is_steep
 
 
 def transition(later, earlier):
@@ -130,6 +130,9 @@ class Euler(Sampler):
 
     For the straight line of `Rectified` they are `DDIM`'s; where the schedule bends, larger errors of the same order.
 
+    Raises:
+        ValueError: a grid that begins where alpha falls with an infinite slope, as `Sigmoid` does at t = 1.
+
     Example:
         >>> import numpy as np
         >>> from keras_gen.diffusion import DDIM, Euler, Rectified, times
@@ -144,6 +147,11 @@ class Euler(Sampler):
 
     def turns(self, schedule, times):
         at = levels(schedule, times)
+        if is_steep(schedule, times[0]):
+            raise ValueError(
+                f"Expected a schedule of finite slopes for Euler's steps in t. Received: {schedule!r} at t={times[0]}. "
+                "Take DDIM(), Euler's steps in a variable in which the slope is finite."
+            )
         return [*(self._between(t, s) for t, s in zip(at, at[1:], strict=False)), last_turn(times[-1])]
 
     def _between(self, t, s):

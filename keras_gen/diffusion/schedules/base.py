@@ -121,6 +121,11 @@ def library(t):
     return np if isinstance(t, (np.ndarray, np.generic, float, int)) else ops
 
 
+def is_steep(schedule, t):
+    """Whether the slope of alpha is infinite at t, which here is a large number: `Sigmoid` ends so."""
+    return bool(abs(schedule.derivatives(np.float64(t))[0]) > 1e3)
+
+
 def get_schedule(schedule):
     """A `Schedule` from itself, from its name, or from what `keras.saving.serialize_keras_object` made of it."""
     from keras_gen.diffusion.schedules import NAMES

@@ -36,7 +36,8 @@ class FlowCoding(Coding):
         least = flow.least_time(self.schedule)
         start = float(self.schedule.alpha_sigma(np.float64(least))[0]) * self.scaled(x)
         flow_of = diffusion.ProbabilityFlow(1e-5, 1e-5)
-        solution = flow_of.solve(self.best(clip=False), start, self.encoded(condition), least, 1.0)
+        stop = flow.last_time(self.schedule)
+        solution = flow_of.solve(self.best(clip=False), start, self.encoded(condition), least, stop)
         return solution.state / self._latent_scale()
 
     def decoded(self, z, condition=None):
