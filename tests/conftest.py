@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import types
 from pathlib import Path
 
 from tests.compilation import (
@@ -75,13 +76,26 @@ def eager_test_on_tensorflow():
         yield
 
 
+ROOM = 2**29  # bytes that graphs may fill before they are collected
+_graphs = types.SimpleNamespace(most=0)
+
+
+def _resident():
+    """Bytes in memory, where the system tells."""
+    with contextlib.suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
 @pytest.fixture
 def graphs_forgotten():
-    """Of a file whose tests make many graphs: each test's are gone when it ends, not all of them when the file ends."""
+    """Of a file whose tests make many graphs: they are gone when they fill memory, not all when the file ends."""
     yield
-    if keras.config.backend() == "tensorflow":
+    if keras.config.backend() == "tensorflow" and _resident() > _graphs.most:
         forget_gradients()
         gc.collect()
+        _give_back()
+        _graphs.most = _resident() + ROOM
 
 
 @pytest.fixture

@@ -203,6 +203,15 @@ def test_learned_variances_are_the_second_half():
     np.testing.assert_allclose(numpy(prediction.clean), wanted, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("channels", [3, 5])
+def test_variances_of_a_network_of_other_channels_are_refused(channels):
+    """By the denoiser, so that sampling does not go on with estimates of another shape."""
+    network = DenoisingMLP((3,), (12,), features=8, out_channels=channels)
+    denoiser = d.Denoiser(network, "linear_beta", "epsilon", learned_variance=True)
+    with pytest.raises(ValueError, match=f"twice the channels of x_t, 6.*Received: an output of {channels}"):
+        denoiser(*arguments())
+
+
 @pytest.mark.parametrize(
     "make, words",
     [

@@ -21,6 +21,8 @@ from tests.interrupting import Interrupt, Interruption
 from tests.test_exact_resume import warned
 from tests.test_models import assert_all_equal, compiled, fit, half_precision, numbers, state
 
+pytestmark = pytest.mark.usefixtures("graphs_forgotten")
+
 BACKEND = keras.config.backend()
 EAGER = pytest.mark.usefixtures("eager_test_on_tensorflow")
 CHAIN = {"schedule": diffusion.LinearBeta(10, 0.01, 0.9)}
@@ -283,7 +285,7 @@ class Plain(keras.layers.Layer):
 
 @pytest.mark.parametrize("make", [ImprovedDDPM, DiffusionModel])
 def test_a_network_with_other_channels_is_refused(make):
-    with pytest.raises(ValueError, match=r"`network` with the output \((4|2),\).*out_channels"):
+    with pytest.raises(ValueError, match=r"`network` with (the output \(2,\)|twice the channels of x_t, 4).*out_channels"):
         make((2,), mlp(out_channels=2 if make is ImprovedDDPM else 1), seed=0)
 
 
@@ -448,6 +450,23 @@ def test_guidance_by_what_is_no_classifier_is_refused(arguments):
     with pytest.raises(ValueError, match="Received"), two_normals().guided_by(*arguments):
         pass
 
+
+
+@pytest.mark.parametrize("options, scale", [({}, 1.0), ({"data_range": (0, 1)}, 0.5), ({"data_scale": 0.75}, 0.75)])
+def test_edms_weights_are_of_the_scale_of_the_data(options, scale):
+    """By name too: with the preconditioning of the same scale every time counts alike in the loss of the network."""
+    for model in (EDM, functools.partial(DiffusionModel, schedule="edm", parametrisation="edm", weighting="edm")):
+        model = model((2,), mlp(), **options)
+        level = model.schedule.level(ops.convert_to_tensor([0.2, 0.5, 0.9]))
+        weight, own = (numbers(v) for v in (model.weighting.weight(level, None), model.denoiser.rule.weight(level)))
+        assert model.data_scale == scale
+        np.testing.assert_allclose(weight, own, rtol=1e-4)
+
+
+def test_a_sampler_may_be_named_to_the_tensor_twin():
+    model, keys = rough("diffusion"), random.keys(0, 3)
+    by_name, itself = (numbers(model.generate(keys, sampler=s, steps=4)) for s in ("ddim", diffusion.DDIM()))
+    np.testing.assert_array_equal(by_name, itself)
 
 
 @pytest.mark.skipif(BACKEND == "torch", reason="nothing is compiled on torch")

@@ -361,6 +361,7 @@ def test_numbers_are_the_same_on_all_backends(case):
 
 BAD = {
     "no_hidden_layer": lambda: DenoisingMLP((2,), ()),
+    "an_event_without_axes": lambda: DenoisingMLP(()),
     "odd_features": lambda: DenoisingMLP((2,), features=7),
     "x_of_another_shape": lambda: DenoisingMLP((2,)).build((None, 3), (None,)),
     "log_snr_of_another_shape": lambda: DenoisingMLP((2,)).build((None, 2), (None, 1)),

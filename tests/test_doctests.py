@@ -19,7 +19,7 @@ import keras_gen
 OTHER_BACKENDS = {"tensorflow", "jax", "torch"} - {keras.backend.backend()}
 TFP_WORKS = "tensorflow" not in OTHER_BACKENDS and find_spec("tensorflow_probability") is not None
 WITHOUT = () if TFP_WORKS else ("keras_gen.interop.tfp",)
-pytestmark = pytest.mark.usefixtures("networks_as_programs")
+pytestmark = pytest.mark.usefixtures("networks_as_programs", "graphs_forgotten")
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 

@@ -11,6 +11,8 @@ from keras_gen import models, random
 from keras_gen.models import GenerativeModel, adversarial
 from tests.cases import AUTOENCODERS, CLOSED_FORM, LATENT_DIM, LATENT_VARIABLE, MODELS, SEQUENCES, grey, labelled
 
+pytestmark = pytest.mark.usefixtures("graphs_forgotten")
+
 N, BATCH = 128, 32
 SEEDLESS = {"autoencoder", "autoencoder_cross_entropy", *CLOSED_FORM, *SEQUENCES}
 SAMPLING = [name for name, case in MODELS.items() if case.samples]

@@ -122,6 +122,11 @@ class Denoiser(Denoising, keras.layers.Layer):
         output = ops.cast(self.network(scaled, log_snr, *given, training=training), x_t.dtype)
         if not self.learned_variance:
             return output, None
+        if output.shape[-1] != 2 * x_t.shape[-1]:
+            raise ValueError(
+                f"Expected `network` with twice the channels of x_t, {2 * x_t.shape[-1]}, for `learned_variance`. "
+                f"Received: an output of {output.shape[-1]}. Set its `out_channels`."
+            )
         output, place = ops.split(output, 2, axis=-1)
         return output, 0.5 * (place + 1.0)
 

@@ -5,6 +5,9 @@ law p_t(x_t) p(c given x_t)^s gains s grad log p(c given x_t), and, by Tweedie's
 
     D' = D + s sigma_t^2 / alpha_t grad_(x_t) log p(c given x_t).                                               (1)
 
+Where the ratio is beyond what a network is told, below exp(-20), x_t tells nothing of c and the gradient is rounding,
+which 1 / alpha_t would make the sample: there D' = D.
+
 **Without one.** A network that has also learned p(x_t), the condition being left out at random, gives
 grad log p(c given x_t) as the difference of two scores, so that
 
@@ -23,7 +26,7 @@ from keras import ops
 
 from keras_gen import backend
 from keras_gen.diffusion.denoisers import Prediction, Wrapper
-from keras_gen.diffusion.schedules import Level
+from keras_gen.diffusion.schedules import LARGEST_LOG_SNR, Level
 
 
 class ClassifierFree(Wrapper):
@@ -61,6 +64,9 @@ class ClassifierGuided(Wrapper):
             x_t), `(batch,)`, for the condition that is wanted: of a classifier that has learned noisy data.
         scale: s, default 1.
 
+    Raises:
+        ValueError: more than one number an example, such as the logits of all classes.
+
     Reference:
         Dhariwal, Nichol 2021, arXiv:2105.05233, algorithms 1, 2.
     """
@@ -71,6 +77,17 @@ class ClassifierGuided(Wrapper):
 
     def predict(self, x_t, level, condition=None, training=False):
         prediction = self.denoiser.predict(x_t, level, condition, training)
-        pull = backend.grad(lambda x: self.log_probability(x, level.log_snr), x_t)
+        pull = backend.grad(lambda x: _one_each(self.log_probability(x, level.log_snr)), x_t)
         wide = level.over(x_t)
-        return prediction._replace(clean=prediction.clean + self.scale * wide.sigma**2 / wide.alpha * pull)
+        gain = ops.where(wide.log_snr > -LARGEST_LOG_SNR, self.scale * wide.sigma**2 / wide.alpha, 0.0)
+        return prediction._replace(clean=prediction.clean + gain * pull)
+
+
+def _one_each(log_probability):
+    """What a classifier gives, if it is of one class."""
+    if len(log_probability.shape) != 1:
+        raise ValueError(
+            "Expected `log_probability` as a function that gives one number an example, (batch,): log p(c given x_t) "
+            f"of the class that is wanted. Received: shape {tuple(log_probability.shape)}."
+        )
+    return log_probability

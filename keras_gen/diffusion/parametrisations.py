@@ -143,7 +143,7 @@ class Preconditioned(Parametrisation):
         return level.sigma**2 + level.alpha**2 * self.variance
 
     def _skip_and_out(self, level):
-        """alpha c_skip and c_out: x_0 = alpha c_skip x_t / alpha^2 + c_out F."""
+        """c_skip / alpha and c_out: x_0 = (c_skip / alpha) x_t + c_out F."""
         total = self._total(level)
         return self.variance * level.alpha / total, level.sigma * self.variance**0.5 / ops.sqrt(total)
 

@@ -188,10 +188,13 @@ def normal_quantile(u):
     return 2.0**0.5 * ops.erfinv(ops.clip(2.0 * u - 1.0, -1.0 + INSIDE, 1.0 - INSIDE))
 
 
-def get_weighting(weighting):
-    """A `Weighting` from itself, from its name, or from what `keras.saving.serialize_keras_object` made of it."""
+def get_weighting(weighting, data_scale=0.5):
+    """A `Weighting` from itself, from its name, or from what `keras.saving.serialize_keras_object` made of it.
+
+    `data_scale` is that of "edm".
+    """
     if isinstance(weighting, str) and weighting in NAMES:
-        return NAMES[weighting]()
+        return EDMLogNormal(data_scale=data_scale) if weighting == "edm" else NAMES[weighting]()
     if isinstance(weighting, dict):
         weighting = keras.saving.deserialize_keras_object(weighting)
     if not isinstance(weighting, Weighting):

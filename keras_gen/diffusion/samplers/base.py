@@ -196,7 +196,7 @@ def levels(schedule, times):
     return [schedule.level(np.float64(t)) for t in times]
 
 
-def last_turn(t, memory=0):
+def last_turn(t):
     """The turn that gives the estimate of x_0."""
     return Turn(t, 0.0, (1.0,))
 

@@ -47,7 +47,7 @@ class Heun(Sampler):
     def __init__(self, churn=0.0, least=0.0, most=float("inf"), inflation=1.0, variable="ratio"):
         self.churn, self.inflation = check_number(churn, "churn", -1e-12), check_number(inflation, "inflation")
         self.least, self.most = check_number(least, "least", -1e-12), most
-        if isinstance(most, str) or not most > least:
+        if not isinstance(most, (int, float, np.number)) or not most > least:
             raise ValueError(f"Expected `most` above least={least}. Received: most={most!r}.")
         self.variable = check_variable(variable)
 

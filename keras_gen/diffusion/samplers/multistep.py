@@ -63,7 +63,7 @@ class DPMSolverPlusPlus(Sampler):
     default_grid = "log_snr"  # its steps are of log SNR: of equal length, extrapolation is as good as can be
 
     def __init__(self, order=2, eta=0.0):
-        if order not in (1, 2, 3):
+        if order not in (1, 2, 3) or not isinstance(order, int):
             raise ValueError(f"Expected `order` as 1, 2 or 3. Received: order={order!r}.")
         self.order, self.memory, self.eta = order, order - 1, check_number(eta, "eta", -1e-12)
 
@@ -124,7 +124,7 @@ class AdamsBashforth(Sampler):
     remembers = "slope"
 
     def __init__(self, order=4, variable="ratio"):
-        if order not in (1, 2, 3, 4):
+        if order not in (1, 2, 3, 4) or not isinstance(order, int):
             raise ValueError(f"Expected `order` as 1, 2, 3 or 4. Received: order={order!r}.")
         self.order, self.memory, self.variable = order, order - 1, check_variable(variable)
 

@@ -105,11 +105,10 @@ class DiffusionModel(DiffusionSampling, Guiding, Densities, FlowCoding, Generati
         self.data_range = _check_range(data_range, self.event_shape)
         self.levels = inputs.check_optional_count(levels, "levels")
         self._check_levels()
-        self.weighting = diffusion.get_weighting(weighting)
         self.data_scale = (1.0 if self.data_range is None else 0.5) if data_scale is None else data_scale
-        check_number(self.data_scale, "data_scale")
+        self.weighting = diffusion.get_weighting(weighting, check_number(self.data_scale, "data_scale"))
         self.sampler, self.steps_of_sampling = get_sampler(sampler), inputs.check_count(steps, "steps")
-        self.grid, self.seed = _check_grid(grid), seed
+        self.seed = seed
         self.bound_weight = check_number(bound_weight, "bound_weight", -1e-12)
         self.average = check_average(average, self.variable_dtype)
         self.unconditional = _share(unconditional) if self.conditional else 0.0
@@ -117,6 +116,7 @@ class DiffusionModel(DiffusionSampling, Guiding, Densities, FlowCoding, Generati
         options = {"data_scale": self.data_scale, "learned_variance": learned_variance, "dtype": self.dtype_policy}
         make = functools.partial(diffusion.Denoiser, schedule=schedule, parametrisation=parametrisation, **options)
         self.denoiser = make(network, name="denoiser")
+        self.grid = _check_grid(grid, self.schedule)
         self._check_learned_variance()
         self.condition_encoder = self._condition_encoder()
         self._build(self.denoiser)
@@ -240,12 +240,9 @@ class DiffusionModel(DiffusionSampling, Guiding, Densities, FlowCoding, Generati
 
     def _check_output(self, output):
         if tuple(output.shape[1:]) != self.event_shape:
-            share = 2 if self.denoiser.learned_variance else 1
-            received = (*output.shape[1:-1], share * output.shape[-1])
             raise ValueError(
-                f"Expected `network` with the output {(*self.event_shape[:-1], share * self.event_shape[-1])} of an "
-                f"event {self.event_shape}{', twice its channels for the variances' if share == 2 else ''}. Received: "
-                f"{received}. Set its `out_channels`."
+                f"Expected `network` with the output {self.event_shape} of an event. Received: "
+                f"{tuple(output.shape[1:])}. Set its `out_channels`."
             )
 
     def _times(self, noise, batch):
@@ -327,16 +324,16 @@ def _scaling(low, high):
     return f"{high - low:g} * (x - min) / (max - min)" + (f" {'+' if low > 0 else '-'} {abs(low):g}" if low else "")
 
 
-def _check_grid(grid):
+def _check_grid(grid, schedule):
     if grid is None:
         return None
     if isinstance(grid, str) and grid not in diffusion.GRIDS:
         raise ValueError(f"Expected `grid` as one of {diffusion.GRIDS}, or the times themselves. Received: {grid!r}.")
-    return grid if isinstance(grid, str) else [float(t) for t in grid]
+    return grid if isinstance(grid, str) else [float(t) for t in diffusion.times(schedule, None, grid)]
 
 
 def _check_range(data_range, event_shape):
-    if data_range == "default":
+    if isinstance(data_range, str) and data_range == "default":
         return (-1.0, 1.0) if len(event_shape) == 3 else None
     if data_range is None:
         return None

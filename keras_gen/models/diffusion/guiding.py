@@ -72,6 +72,7 @@ class Guiding:
                 "Expected no `guidance`: this model was not trained without a condition. Received: "
                 f"guidance={guidance!r}. Make it with a condition and `unconditional` above 0."
             )
-        if isinstance(guidance, bool) or not np.isfinite(guidance):
+        number = isinstance(guidance, (int, float, np.number)) and not isinstance(guidance, bool)
+        if not number or not np.isfinite(guidance):
             raise ValueError(f"Expected `guidance` as a finite number. Received: guidance={guidance!r}.")
         return np.float32(guidance)

@@ -125,7 +125,7 @@ class EDM(DiffusionModel):
     Args:
         event_shape, network: as in `DiffusionModel`.
         schedule: default `EDMSigma()`.
-        weighting: default `EDMLogNormal()` with the model's `data_scale`.
+        weighting: default "edm", `EDMLogNormal()` with the model's `data_scale`.
         sampler: default `Heun()`.
         steps: times of `sample`, default 18: 35 evaluations.
         **kwargs: as in `DiffusionModel`.
@@ -142,13 +142,10 @@ class EDM(DiffusionModel):
     """
 
     def __init__(
-        self, event_shape, network=None, *, schedule="edm", parametrisation="edm", weighting=None, sampler="heun",
-        steps=18, data_scale=None, data_range="default", **kwargs,
+        self, event_shape, network=None, *, schedule="edm", parametrisation="edm", weighting="edm", sampler="heun",
+        steps=18, **kwargs,
     ):  # fmt: skip
-        ranged = data_range is not None and (data_range != "default" or len(event_shape) == 3)
-        scale = data_scale or (0.5 if ranged else 1.0)
         super().__init__(
-            event_shape, network, schedule=schedule, parametrisation=parametrisation,
-            weighting=weighting or diffusion.EDMLogNormal(data_scale=scale), sampler=sampler, steps=steps,
-            data_scale=scale, data_range=data_range, **kwargs,
+            event_shape, network, schedule=schedule, parametrisation=parametrisation, weighting=weighting,
+            sampler=sampler, steps=steps, **kwargs,
         )  # fmt: skip

@@ -25,7 +25,7 @@ class DiffusionSampling:
         self, keys, condition=None, temperature=1.0, sampler=None, steps=None, grid=None, guidance=None, clip=True,
     ):  # fmt: skip
         """Samples as a tensor `(n, *event_shape)`, one for each of the random `keys` `(n, 2)`; traces in graphs."""
-        sampler = self.sampler if sampler is None else sampler
+        sampler = self.sampler if sampler is None else get_sampler(sampler)
         denoiser, given = self._guided(guidance, clip), self.encoded(condition)
         if isinstance(sampler, diffusion.ProbabilityFlow):
             return self.unscaled(sampler.sample(denoiser, self.starting_noise(keys, temperature), given))

@@ -55,6 +55,8 @@ class DenoisingNetwork(Network):
         own = {"activation": activation, "dropout": dropout, "kernel_initializer": kernel_initializer}
         super().__init__(**{"autocast": False, **own, **kwargs})  # half precision would spoil log_snr
         self.event_shape = as_shape(event_shape, "event_shape")
+        if not self.event_shape:
+            raise ValueError(f"Expected `event_shape` with one or more axes. Received: event_shape={event_shape!r}.")
         default = self.event_shape[-1]
         self.out_channels = default if out_channels is None else positive_int(out_channels, "out_channels")
         self.embedding = NoiseEmbedding(features, embedding_size, dtype=self.dtype_policy, name="embedding")
