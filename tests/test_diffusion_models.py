@@ -285,7 +285,8 @@ class Plain(keras.layers.Layer):
 
 @pytest.mark.parametrize("make", [ImprovedDDPM, DiffusionModel])
 def test_a_network_with_other_channels_is_refused(make):
-    with pytest.raises(ValueError, match=r"`network` with (the output \(2,\)|twice the channels of x_t, 4).*out_channels"):
+    words = r"`network` with (the output \(2,\)|twice the channels of x_t, 4).*out_channels"
+    with pytest.raises(ValueError, match=words):
         make((2,), mlp(out_channels=2 if make is ImprovedDDPM else 1), seed=0)
 
 
