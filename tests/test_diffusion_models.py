@@ -472,7 +472,8 @@ def test_a_sampler_may_be_named_to_the_tensor_twin():
 
 @pytest.mark.skipif(BACKEND == "torch", reason="nothing is compiled on torch")
 def test_other_numbers_of_sampling_compile_nothing_anew(monkeypatch):
-    """Steps, grid, guidance, temperature, seed, strength and number of frames are arguments of the program."""
+    """Steps, grid, guidance, temperature, seed, strength and number of frames are arguments of the program, and so is
+    the table of a sampler with as many earlier predictions."""
     traces = []
     inner = DiffusionModel._advance
     monkeypatch.setattr(DiffusionModel, "_advance", lambda *args, **kw: traces.append(1) or inner(*args, **kw))
@@ -484,9 +485,17 @@ def test_other_numbers_of_sampling_compile_nothing_anew(monkeypatch):
     model.sample(4, 0, guidance=0.5, grid="karras", steps=700)
     model.trajectory(4, 1, guidance=2.0, frames=4)
     model.image_to_image(points(4), 1, guidance=2.0, strength=0.4)
+    model.sample(4, 1, guidance=2.0, sampler=diffusion.DPMSolverPlusPlus(2, eta=0.5))
     assert len(traces) == count
-    model.sample(4, 1, guidance=2.0, sampler="ddim")
-    assert len(traces) > count
+    for sampler in ("ddim", diffusion.AdamsBashforth(2, "rectified")):  # of fewer predictions, of slopes
+        count = len(traces)
+        model.sample(4, 1, guidance=2.0, sampler=sampler)
+        assert len(traces) > count
+    noisy, count = diffusion.DDIM(0.5), len(traces)
+    drawn = [model.sample(4, 1, guidance=2.0, sampler=s, seed=0) for s in (noisy, "euler", noisy)]
+    assert len(traces) == count
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+    assert np.abs(drawn[0] - drawn[1]).max() > 1e-3
 
 
 def test_the_scale_of_guidance():

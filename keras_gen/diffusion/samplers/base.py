@@ -96,6 +96,14 @@ class Sampler:
         """Whether a turn is a step, and takes the estimate of x_0 that it hears alone."""
         return self.memory == 0 and self.remembers == "clean" and self.evaluations(3) == 3
 
+    @property
+    def program(self):
+        """What the compiled loop depends on: samplers that agree in it differ in their tables alone."""
+        loop = ("step", "remembered", "begin", "advance", "_turn")
+        if all(getattr(type(self), name) is getattr(Sampler, name) for name in loop):
+            return f"{self.memory} {self.remembers} {self.variable} {self.names}"
+        return f"{type(self).__name__} {self!r}"
+
     def step(self, state, prediction, row, noise, level, after):
         """Equation (1): the new x. `row` holds the numbers by name; `level` and `after` are those of the two times."""
         x = row["x"] * state["x"] + row["base"] * state["base"] + row["noise"] * noise

@@ -1,7 +1,8 @@
 """Samples of a diffusion model: one compiled loop, for any sampler and any number of steps.
 
 The rows of a sampler's table (`keras_gen.diffusion.samplers`) are an argument of the compiled function, filled up to
-1024: so another number of steps, another grid, schedule, scale of guidance or temperature compiles nothing anew.
+1024: so another number of steps, another grid, schedule, scale of guidance or temperature compiles nothing anew, nor
+does a sampler with as many earlier predictions of the same kind.
 """
 
 import keras
@@ -233,7 +234,7 @@ class DiffusionSampling:
         tensors = {name: ops.convert_to_tensor(column) for name, column in columns.items()}
         numbers = {name: ops.convert_to_tensor(number) for name, number in numbers.items()}
         level = {"alpha": tensors["at_alpha"][0], "sigma": tensors["at_sigma"][0]}
-        names = f"{type(sampler).__name__}_{sampler!r}_{len(next(iter(columns.values())))}_{clip}"
+        names = f"{sampler.program}_{len(next(iter(columns.values())))}_{clip}"
 
         def run(**arrays):
             drawn = {k: v for k, v in arrays.items() if k in ("keys", "start")}
