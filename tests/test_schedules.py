@@ -275,3 +275,12 @@ def test_the_law_of_training_times(name):
     assert stats.kstest(logit, "norm", (0.5, 0.8)).statistic < 2e-3 + (~inner).mean()
     log_sigma = -0.5 * schedule.log_snr(ops.convert_to_numpy(d.EDMLogNormal().times(u, schedule)).astype("float64"))
     assert stats.kstest(log_sigma, "norm", (-1.2, 1.2)).statistic < 5e-3
+
+
+@pytest.mark.parametrize("name", ["cosine", "rectified", "edm"])
+def test_times_of_little_noise_have_some(name):
+    """Levels below all of a schedule: rounded to t = 0, an infinite weight would be the loss."""
+    schedule, weighting = SCHEDULES[name](), d.EDMLogNormal(-12.0, 2.0)
+    t = weighting.times(ops.convert_to_tensor(np.linspace(0.0, 0.999, 9, dtype="float32")), schedule)
+    weight = ops.convert_to_numpy(weighting.weight(schedule.level(t), None))
+    assert (ops.convert_to_numpy(t) > 0).all() and np.isfinite(weight).all()

@@ -132,7 +132,8 @@ class EDMLogNormal(Weighting):
         self.data_scale = check_number(data_scale, "data_scale")
 
     def times(self, u, schedule):
-        return schedule.time(-2.0 * (self.mean + self.deviation * normal_quantile(u)))
+        t = schedule.time(-2.0 * (self.mean + self.deviation * normal_quantile(u)))
+        return ops.maximum(t, 1e-5)  # at 0 there may be no noise, and no weight
 
     def weight(self, level, rule):
         s = level.sigma / level.alpha
