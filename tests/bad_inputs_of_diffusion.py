@@ -74,7 +74,7 @@ CASES = [
     ("steps as a float", call("sample", 2, steps=4.0), "`steps` as a positive integer"),
     ("more steps than times", call("sample", 2, steps=11, model="chain"), "at most 10 steps.*11"),
     *((f"fewer steps than the order of {s!r}", call("sample", 2, sampler=s, steps=2), "at least") for s in SHORT),
-    ("slopes at infinity", call("sample", 2, sampler="heun"), 'variable="rectified"'),
+    ("slopes at infinity", call("sample", 2, sampler=diffusion.Heun()), 'variable="rectified"'),
     ("guidance without a condition", call("sample", 2, guidance=2.0), "no `guidance`.*unconditional"),
     ("guidance never learned", call("sample", 2, 1, guidance=2.0, model="always conditioned"), "not trained without"),
     ("guidance nan", call("sample", 2, 1, guidance=float("nan"), model="diffusion of labels"), "`guidance`.*nan"),

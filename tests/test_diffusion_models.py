@@ -219,7 +219,7 @@ def test_training_moves_samples_to_the_data():
 
 
 DRAWING = [
-    "ancestral", "ddim", "euler", diffusion.Heun(variable="rectified"), diffusion.AdamsBashforth(3, "rectified"),
+    "ancestral", "ddim", "euler", "heun", diffusion.AdamsBashforth(3, "rectified"),
     diffusion.ProbabilityFlow(1e-3, 1e-3),
 ]  # fmt: skip
 
@@ -295,6 +295,38 @@ def test_a_network_of_ones_own_needs_no_registration_to_be_averaged():
     model.compile("adam")
     assert np.isfinite(model.fit(points(32), verbose=0).history["loss"]).all()
     assert model.sample(2, seed=0).shape == (2, 2)
+
+
+def functional():
+    """A functional model of x, log SNR and the 3 + 1 features of a label."""
+    inputs = [keras.Input(shape) for shape in ((2,), (), (4,))]
+    joined = keras.layers.Concatenate()([inputs[0], keras.layers.Reshape((1,))(inputs[1]), inputs[2]])
+    return keras.Model(inputs, keras.layers.Dense(2)(joined))
+
+
+class Unbuilt(keras.layers.Layer):
+    """A layer that leaves its building to its first call."""
+
+    def call(self, x, log_snr, condition=None):
+        return x
+
+
+def test_a_layer_without_build_is_refused():
+    with pytest.raises(ValueError, match=r"build\(self, x_shape, log_snr_shape\)"):
+        DiffusionModel((2,), Unbuilt(), seed=0)
+
+
+def test_a_functional_model_is_a_network(tmp_path):
+    """Trained, averaged, saved and loaded."""
+    model = DiffusionModel((2,), functional(), num_classes=3, steps=4, seed=0)
+    model.compile(keras.optimizers.Adam(1e-2))
+    before = [numbers(v) for v in model.denoiser.trainable_variables]
+    model.fit(points(32), np.arange(32) % 3, verbose=0)
+    after = [numbers(v) for v in model.denoiser.trainable_variables]
+    assert len(after) == 2 and all((a != b).any() for a, b in zip(after, before, strict=True))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded.sample(3, 1, seed=0), model.sample(3, 1, seed=0), atol=1e-5)
 
 
 def test_sample_weights_multiply_the_loss():
@@ -450,6 +482,7 @@ def test_a_classifier_pulls_all_that_draws_to_its_class():
 def test_guidance_by_what_is_no_classifier_is_refused(arguments):
     with pytest.raises(ValueError, match="Received"), two_normals().guided_by(*arguments):
         pass
+
 
 
 

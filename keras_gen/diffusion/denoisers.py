@@ -71,8 +71,9 @@ class Denoiser(Denoising, keras.layers.Layer):
     """E[x_0 given x_t] by a network F(c x_t, log SNR_t, condition).
 
     Args:
-        network: any layer of `(x, log_snr, condition)`, x scaled to about unit variance, log_snr `(batch,)` held within
-            +- 20: `networks.UNet`, `networks.DenoisingMLP`, `networks.DiffusionTransformer`, one's own.
+        network: any layer of `(x, log_snr, condition)`, or a functional model of these inputs; x scaled to about unit
+            variance, log_snr `(batch,)` held within +- 20, without a condition of the first two: `networks.UNet`,
+            `networks.DenoisingMLP`, `networks.DiffusionTransformer`, one's own.
         schedule: of training, a `Schedule` or its name.
         parametrisation: "epsilon", "x0", "v", "score", "velocity" or "edm".
         data_scale: standard deviation of the data, for "edm"; default 0.5.
@@ -111,15 +112,20 @@ class Denoiser(Denoising, keras.layers.Layer):
 
     def build(self, x_t_shape, t_shape=None, condition_shape=None):
         if not self.network.built:
-            self.network.build(*((x_t_shape, (None,)) if condition_shape is None else (x_t_shape, (None,),
-            condition_shape)))
+            given = () if condition_shape is None else (condition_shape,)
+            _build(self.network, [x_t_shape, (None,), *given])
+
+    def _asked(self, *inputs, training):
+        """Functional models take their inputs as a list."""
+        functional = isinstance(self.network, keras.Model) and getattr(self.network, "inputs", None) is not None
+        return self.network(list(inputs), training=training) if functional else self.network(*inputs, training=training)
 
     def raw(self, x_t, level, condition=None, training=False):
         """F, and the place of the variance or None."""
         scaled = x_t * self.rule.scale(level.over(x_t))
         log_snr = ops.clip(level.log_snr, -LARGEST_LOG_SNR, LARGEST_LOG_SNR)
         given = () if condition is None else (condition,)
-        output = ops.cast(self.network(scaled, log_snr, *given, training=training), x_t.dtype)
+        output = ops.cast(self._asked(scaled, log_snr, *given, training=training), x_t.dtype)
         if not self.learned_variance:
             return output, None
         if output.shape[-1] != 2 * x_t.shape[-1]:
@@ -151,6 +157,16 @@ class Denoiser(Denoising, keras.layers.Layer):
     def from_config(cls, config):
         parts = {k: keras.saving.deserialize_keras_object(config[k]) for k in ("network", "schedule")}
         return cls(**{**config, **parts})
+
+
+def _build(network, shapes):
+    if type(network).build in (keras.Layer.build, keras.Model.build):
+        names = ("x_shape", "log_snr_shape", "condition_shape")[: len(shapes)]
+        raise ValueError(
+            f"Expected `network` with a method build(self, {', '.join(names)}) that makes its weights, or a functional "
+            f"model of {len(shapes)} inputs. Received: {type(network).__name__}, which leaves that to its first call."
+        )
+    network.build(*shapes)
 
 
 class Rescheduled(Wrapper):

@@ -107,7 +107,8 @@ class DiffusionModel(DiffusionSampling, Guiding, Densities, FlowCoding, Generati
         self._check_levels()
         self.data_scale = (1.0 if self.data_range is None else 0.5) if data_scale is None else data_scale
         self.weighting = diffusion.get_weighting(weighting, check_number(self.data_scale, "data_scale"))
-        self.sampler, self.steps_of_sampling = get_sampler(sampler), inputs.check_count(steps, "steps")
+        self.sampler = get_sampler(sampler, diffusion.get_schedule(schedule))
+        self.steps_of_sampling = inputs.check_count(steps, "steps")
         self.seed = seed
         self.bound_weight = check_number(bound_weight, "bound_weight", -1e-12)
         self.average = check_average(average, self.variable_dtype)

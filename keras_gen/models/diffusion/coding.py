@@ -32,6 +32,11 @@ class FlowCoding(Coding):
         alpha, sigma = (float(v) for v in self.schedule.alpha_sigma(np.float64(1.0)))
         return float(np.sqrt(alpha**2 * self.prior_variance() + sigma**2))
 
+    def _flow(self):
+        """The model's sampler if it follows the flow, with its tolerances; else tolerances of 1e-5."""
+        follows = isinstance(self.sampler, diffusion.ProbabilityFlow)
+        return self.sampler if follows else diffusion.ProbabilityFlow(1e-5, 1e-5)
+
     def code(self, x, condition=None):
         least = flow.least_time(self.schedule)
         start = float(self.schedule.alpha_sigma(np.float64(least))[0]) * self.scaled(x)
@@ -42,7 +47,7 @@ class FlowCoding(Coding):
 
     def decoded(self, z, condition=None):
         start, given = self._latent_scale() * ops.cast(z, self.real_dtype), self.encoded(condition)
-        x_0 = diffusion.ProbabilityFlow(1e-5, 1e-5).sample(self.best(clip=False), start, given)
+        x_0 = self._flow().sample(self.best(clip=False), start, given)
         return self.unscaled(x_0 if self.data_range is None else ops.clip(x_0, -1.0, 1.0))
 
     def _reconstruct(self, x, condition):

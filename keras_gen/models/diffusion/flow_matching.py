@@ -200,7 +200,7 @@ class RectifiedFlow(FlowMatching):
         Raises:
             ValueError: as `sample`; a sampler that draws noise.
         """
-        seed, sampler = inputs.check_seed(seed), get_sampler(options.get("sampler") or self.sampler)
+        seed, sampler = inputs.check_seed(seed), get_sampler(options.get("sampler") or self.sampler, self.schedule)
         ends = dict(zip(("alpha", "sigma"), self.schedule.alpha_sigma(np.float64(1.0)), strict=True))
         if not isinstance(sampler, diffusion.ProbabilityFlow):
             table, _ = self._table(sampler, options.get("steps"), options.get("grid"), longest=0)

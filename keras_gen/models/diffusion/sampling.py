@@ -26,7 +26,7 @@ class DiffusionSampling:
         self, keys, condition=None, temperature=1.0, sampler=None, steps=None, grid=None, guidance=None, clip=True,
     ):  # fmt: skip
         """Samples as a tensor `(n, *event_shape)`, one for each of the random `keys` `(n, 2)`; traces in graphs."""
-        sampler = self.sampler if sampler is None else get_sampler(sampler)
+        sampler = self.sampler if sampler is None else get_sampler(sampler, self.schedule)
         denoiser, given = self._guided(guidance, clip), self.encoded(condition)
         if isinstance(sampler, diffusion.ProbabilityFlow):
             return self.unscaled(sampler.sample(denoiser, self.starting_noise(keys, temperature), given))
@@ -168,7 +168,7 @@ class DiffusionSampling:
             raise ValueError(f"Expected `strength` in (0, 1]. Received: strength={strength!r}.")
         x = inputs.check_data(self, x)
         steps = self.steps_of_sampling if steps is None else inputs.check_count(steps, "steps")
-        own = self.sampler if sampler is None else get_sampler(sampler)
+        own = self.sampler if sampler is None else get_sampler(sampler, self.schedule)
         times = diffusion.times(self.schedule, steps, self.grid_of(own, grid))
         times = times[times <= strength + 1e-9]
         if not len(times):
@@ -193,7 +193,7 @@ class DiffusionSampling:
 
     def _prepared(self, n, condition, sampler, steps, grid, guidance, clip, seed, temperature, batch_size, verbose):
         """A function of optional arrays that samples in batches: `(n, frames, *event_shape)`."""
-        sampler = self.sampler if sampler is None else get_sampler(sampler)
+        sampler = self.sampler if sampler is None else get_sampler(sampler, self.schedule)
         guidance, temperature = self._check_guidance(guidance), inputs.check_temperature(temperature)
         condition = inputs.check_condition(self, self._repeat(condition, n), n)
         keys = ops.convert_to_numpy(random.keys(inputs.check_seed(seed), n))
@@ -278,11 +278,22 @@ class DiffusionSampling:
         return self.unscaled(x / float(np.hypot(alpha, sigma)))
 
 
-def get_sampler(sampler):
-    """A `Sampler` or a `ProbabilityFlow`, from itself, its name or its serialized form."""
+def get_sampler(sampler, schedule=None):
+    """A `Sampler` or a `ProbabilityFlow`, from itself, its name or its serialized form.
+
+    A name alone is in the coordinates that `schedule` asks for: where it ends without signal, "rectified".
+    """
     if isinstance(sampler, dict):
         sampler = keras.saving.deserialize_keras_object(sampler)
-    return sampler if isinstance(sampler, diffusion.ProbabilityFlow) else diffusion.get_sampler(sampler)
+    if isinstance(sampler, diffusion.ProbabilityFlow):
+        return sampler
+    chosen = diffusion.get_sampler(sampler)
+    free = isinstance(sampler, str) and "variable" in chosen.get_config()
+    return type(chosen)(variable="rectified") if free and _ends_without_signal(schedule) else chosen
+
+
+def _ends_without_signal(schedule):
+    return schedule is not None and schedule.alpha_sigma(np.float64(1.0))[0] < 1e-6
 
 
 def _marks(turns, frames):
