@@ -65,11 +65,13 @@ CASES = [
     ("coupled by condition", make(FlowMatching, coupling="optimal", condition_shape=(2,)), "independent.*no label"),
     ("reflow of a model without paths", lambda m: Reflow(m["diffusion"]), "`flow` as a `FlowMatching`"),
     ("sigma_min of one", make(FlowMatching, sigma_min=1.0), "`sigma_min`.*1.0"),
+    ("sigma_min of another", make(FlowMatching, sigma_min=0.1, schedule="cosine"), "without a `schedule`"),
     # Samples.
     ("sample by an unknown sampler", call("sample", 2, sampler="plms"), "`sampler`.*'plms'"),
     ("sample on an unknown grid", call("sample", 2, grid="linear"), "`grid`.*'linear'"),
     ("times that rise", call("sample", 2, grid=[0.1, 0.5, 1.0]), "times in.*fall"),
     ("times beyond one", call("sample", 2, grid=[1.5, 0.5]), "times in"),
+    ("steps beside times", call("sample", 2, steps=3, grid=[1.0, 0.5]), "no `steps`.*2"),
     ("no steps", call("sample", 2, steps=0), "`steps` as a positive integer.*0"),
     ("steps as a float", call("sample", 2, steps=4.0), "`steps` as a positive integer"),
     ("more steps than times", call("sample", 2, steps=11, model="chain"), "at most 10 steps.*11"),

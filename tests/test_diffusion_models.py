@@ -124,13 +124,13 @@ def test_the_bound_of_the_exact_denoiser_comes_near_its_density_as_one_over_the_
 @pytest.mark.parametrize("kind", ["ddpm", "improved"])
 def test_the_nll_of_evaluate_is_an_unbiased_estimate_of_the_bound(kind):
     """Its mean over draws is the sum of all terms, and each part is that part."""
-    model, x = rough(kind), np.repeat(points(2), 10_000, axis=0)
+    model, x = rough(kind), np.tile(points(2), (10_000, 1))  # by turns: terms are spread over the batch
     terms = model.bound_terms(x, seed=3, batch_size=20_000)
     drawn = {k: numbers(v) for k, v in model.objective(ops.convert_to_tensor(x)).items()}
     drawn["sum"], terms["sum"] = drawn["nll"], sum(terms.values())
     np.testing.assert_allclose(model.log_prob(x[:5], seed=3), -terms["sum"][:5], rtol=1e-4)
     for name, exact in terms.items():
-        one, two = (v.reshape(2, -1).astype("float64") for v in (drawn[name], exact))
+        one, two = (v.reshape(-1, 2).T.astype("float64") for v in (drawn[name], exact))
         error = np.hypot(one.std(1), two.std(1)) / 100
         assert (np.abs(one.mean(1) - two.mean(1)) < 5 * error + 1e-4).all(), name
 
@@ -446,6 +446,18 @@ def test_a_sample_does_not_depend_on_the_batch_size(sampler):
     np.testing.assert_allclose(drawn[0], drawn[2], atol=2e-5)
     np.testing.assert_allclose(drawn[1], drawn[2], atol=2e-5)
     assert np.abs(rough("labels").sample(5, seed=5, **options) - drawn[2]).max() > 1e-2
+
+
+@EAGER
+def test_what_does_not_arrive_is_not_a_number():
+    """Samples, codes and densities of a flow that may try two steps: each says so, none is what was reached."""
+    two = diffusion.ProbabilityFlow(1e-5, 1e-5, max_steps=2)
+    model = mixture([0.5, 0.5], [[-1.0, 0.0], [1.0, 0.5]], 0.15, sampler=two)
+    assert np.isnan(model.sample(3, seed=0)).all() and np.isnan(model.encode(points(3))).all()
+    keys = random.keys(0, 3)
+    found = diffusion.flow.log_density(model.best(), ops.convert_to_tensor(points(3)), keys, flow=two)
+    assert np.isnan(numbers(found)).all()
+
 
 
 @EAGER

@@ -54,7 +54,7 @@ class ProbabilityFlow:
 
     Args:
         rtol, atol: tolerances, defaults 1e-4 each (Song et al. take 1e-5).
-        max_steps: steps that an example may try, default 512.
+        max_steps: steps that an example may try, default 512; one that has not arrived then is NaN.
 
     Raises:
         ValueError: tolerances that are not positive.
@@ -72,12 +72,12 @@ class ProbabilityFlow:
         self.rtol, self.atol, self.max_steps = check_number(rtol, "rtol"), check_number(atol, "atol"), max_steps
 
     def solve(self, denoiser, x, condition=None, start=None, stop=None):
-        """A `Solution` from x at `start` to `stop`, default the last and the least time."""
+        """A `Solution` from x at `start` to `stop`, default the last and the least time; NaN where it stays behind."""
         start = last_time(denoiser.schedule) if start is None else start
         stop = least_time(denoiser.schedule) if stop is None else stop
         field = lambda t, x: velocity(denoiser, x, t, condition)  # noqa: E731
         options = {"rtol": self.rtol, "atol": self.atol, "max_steps": self.max_steps, "parameters": None}
-        return integrate.solve_adaptive(field, x, start, stop, **options)
+        return arrived(integrate.solve_adaptive(field, x, start, stop, **options))
 
     def sample(self, denoiser, x, condition=None):
         """From noise x at t = 1 to the estimate of x_0 at the least time."""
@@ -97,6 +97,13 @@ class ProbabilityFlow:
 
 
 ProbabilityFlow = keras.saving.register_keras_serializable(package="keras_gen")(ProbabilityFlow)
+
+
+def arrived(solution):
+    """A `Solution` whose examples are NaN that stopped on the way: what they reached is neither data nor noise."""
+    success = lambda x: ops.reshape(solution.success, (-1, *[1] * (len(x.shape) - 1)))  # noqa: E731
+    state = keras.tree.map_structure(lambda x: ops.where(success(x), x, ops.full_like(x, np.nan)), solution.state)
+    return solution._replace(state=state)
 
 
 def log_density(denoiser, x_0, keys, condition=None, trace="exact", variance=1.0, flow=None):
@@ -120,7 +127,7 @@ def log_density(denoiser, x_0, keys, condition=None, trace="exact", variance=1.0
     field = lambda t, state: _with_trace(denoiser, t, state[0], condition, probes)  # noqa: E731
     start = (x, ops.zeros_like(x[(slice(None), *[0] * len(shape))]))
     options = {"rtol": flow.rtol, "atol": flow.atol, "max_steps": flow.max_steps, "parameters": None}
-    end, grown = integrate.solve_adaptive(field, start, least, last_time(schedule), **options).state
+    end, grown = arrived(integrate.solve_adaptive(field, start, least, last_time(schedule), **options)).state
     alpha_1, sigma_1 = (float(v) for v in schedule.alpha_sigma(np.float64(last_time(schedule))))
     spread, size = alpha_1**2 * variance + sigma_1**2, math.prod(shape)
     squares = ops.sum(ops.reshape(end**2, (-1, size)), axis=1)

@@ -16,7 +16,8 @@ log-densities count the map. Grey levels, `levels` of them, are k / (L - 1) of t
 
 **Learned variance.** The second half of the network's output says where between its bounds the logarithm of the
 variance of a step lies. It is learned by the bound, of which one term an example is added, times `bound_weight`; the
-mean is a constant there (Nichol and Dhariwal's hybrid).
+mean is a constant there (Nichol and Dhariwal's hybrid; theirs is in bits and has the data term too, whose variance is
+not learned here).
 
 **Conditions left out.** For guidance without a classifier a condition is left out with the probability `unconditional`:
 its features are zeros then, and one more feature tells.
@@ -247,7 +248,10 @@ class DiffusionModel(DiffusionSampling, Guiding, Densities, FlowCoding, Generati
             )
 
     def _times(self, noise, batch):
-        """Times of stratified uniform numbers: example i of n has one in [i / n, (i + 1) / n), all shifted by one draw.
+        return self.weighting.times(self.stratified(noise, batch), self.schedule)
+
+    def stratified(self, noise, batch):
+        """Uniform numbers of [0, 1): example i of n has one in [i / n, (i + 1) / n), all shifted by one draw.
 
         By the shift, modulo 1, each example's is uniform, whatever its place in the batch.
         """
@@ -255,7 +259,7 @@ class DiffusionModel(DiffusionSampling, Guiding, Densities, FlowCoding, Generati
         index = ops.cast(first + ops.arange(batch), self.real_dtype)
         shift = keras.random.uniform((), dtype=self.real_dtype, seed=noise)  # of all replicas alike
         u = (index + noise.uniform((batch,), dtype=self.real_dtype)) / ops.cast(total, self.real_dtype) + shift
-        return self.weighting.times(u - ops.floor(u), self.schedule)
+        return u - ops.floor(u)
 
     def _normal(self, noise, batch):
         return noise.normal((batch, *self.event_shape), dtype=self.real_dtype)

@@ -40,9 +40,8 @@ class FlowCoding(Coding):
     def code(self, x, condition=None):
         least = flow.least_time(self.schedule)
         start = float(self.schedule.alpha_sigma(np.float64(least))[0]) * self.scaled(x)
-        flow_of = diffusion.ProbabilityFlow(1e-5, 1e-5)
         stop = flow.last_time(self.schedule)
-        solution = flow_of.solve(self.best(clip=False), start, self.encoded(condition), least, stop)
+        solution = self._flow().solve(self.best(clip=False), start, self.encoded(condition), least, stop)
         return solution.state / self._latent_scale()
 
     def decoded(self, z, condition=None):

@@ -71,12 +71,12 @@ class Densities:
         return bound.step_divergence(x_0, prediction, level, after, denoiser.learned_variance)
 
     def estimated_bound(self, x_0, given, noise):
-        """`nll` and its parts, of one term of the sum an example, drawn at random."""
+        """`nll` and its parts, of one term of the sum an example, drawn at random, spread over a batch."""
         times, batch = self._chain(None), ops.shape(x_0)[0]
         rows, count = self._rows(times), len(times) - 1
         draw = lambda: self._normal(noise, batch)  # noqa: E731
         prior, data = self._ends(x_0, given, rows, draw(), self._apart(times))
-        i = noise.integers((batch,), 0, count)
+        i = ops.cast(ops.minimum(ops.floor(self.stratified(noise, batch) * count), count - 1), "int32")
         level, after = (self._level(ops.take(rows, j, axis=0), batch) for j in (i, i + 1))
         total = count * self._term(x_0, given, level, after, draw())
         return {"nll": prior + total + data, "prior": prior, "diffusion": total, "data": data}

@@ -148,6 +148,11 @@ class FlowMatching(DiffusionModel):
                 'Expected coupling="independent" with a condition that is no label: noise exchanged between conditions '
                 f'is not normal given one of them. Received: "optimal", condition_shape={kwargs["condition_shape"]}.'
             )
+        if sigma_min and schedule is not None:
+            raise ValueError(
+                "Expected `sigma_min` without a `schedule`: it is that of `Rectified`. Received: "
+                f"sigma_min={sigma_min}, schedule={schedule!r}."
+            )
         self.coupling = coupling
         super().__init__(
             event_shape, network, schedule=schedule or diffusion.Rectified(sigma_min), parametrisation=parametrisation,

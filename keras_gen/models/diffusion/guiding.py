@@ -19,7 +19,7 @@ class Guiding:
 
             D' = D + s sigma_t^2 / alpha_t grad_(x_t) log p(c given x_t).
 
-        Likelihoods, codes and `predict` are not.
+        Likelihoods, codes and `predict` are not. Within another `guided_by` this one holds alone.
 
         Args:
             log_probability: function of (x_t, log_snr), tensors `(batch, *event_shape)` in the range -1 to 1 of the

@@ -201,9 +201,16 @@ class DiffusionSampling:
         arrays = {"keys": keys, "condition": condition}
         if isinstance(sampler, diffusion.ProbabilityFlow):
             return self._flowing(sampler, arrays, numbers, clip, batch_size, verbose)
-        if steps is not None:
-            inputs.check_count(steps, "steps")
+        self._check_steps(steps, self.grid_of(sampler, grid))
         return self._turning(sampler, self._table(sampler, steps, grid), arrays, numbers, clip, batch_size, verbose)
+
+    @staticmethod
+    def _check_steps(steps, grid):
+        if steps is not None and inputs.check_count(steps, "steps") != len(grid) and not isinstance(grid, str):
+            raise ValueError(
+                f"Expected no `steps` with a `grid` that is a list of times, or their number, {len(grid)}. Received: "
+                f"steps={steps}."
+            )
 
     def _flowing(self, sampler, arrays, numbers, clip, batch_size, verbose):
         def run(**more):
