@@ -411,6 +411,16 @@ def test_what_is_no_training_leaves_the_state_of_training():
     assert_all_equal(before, [numbers(v) for v in model.variables])
 
 
+def test_data_of_the_upper_half_of_their_range_are_asked_about():
+    """Images in [0, 1] given to a model of [-1, 1], which would learn from half of its range without a word."""
+    model = DiffusionModel((2,), mlp(), data_range=(-1, 1), steps=4, seed=0)
+    model.compile("adam")
+    x = np.random.default_rng(0).uniform(size=(32, 2)).astype("float32")
+    with warned("32 examples in"):
+        model.fit(x, verbose=0)
+    model.fit(2.0 * x - 1.0, verbose=0)
+
+
 SCALINGS = [
     ((-1, 1), "such as 2 * (x - min) / (max - min) - 1,"), ((0, 1), "such as 1 * (x - min) / (max - min),"),
     ((1, 5), "such as 4 * (x - min) / (max - min) + 1,"),

@@ -46,6 +46,8 @@ from keras_gen.models.diffusion.densities import Densities
 from keras_gen.models.diffusion.guiding import Guiding
 from keras_gen.models.diffusion.sampling import DiffusionSampling, get_sampler
 
+FEW = 16  # examples that by chance may all lie in the upper half of the range
+
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class DiffusionModel(DiffusionSampling, Guiding, Densities, FlowCoding, GenerativeModel):
@@ -190,6 +192,12 @@ class DiffusionModel(DiffusionSampling, Guiding, Densities, FlowCoding, Generati
         if self.data_range is None or not x.size:
             return
         low, high = self.data_range
+        if len(x) >= FEW and low < 0 <= x.min() and x.max() <= 1 == high:
+            warnings.warn(
+                f"Expected data that fill data_range={self.data_range}. Received: {len(x)} examples in "
+                f"[{x.min():.4g}, {x.max():.4g}]. If theirs is [0, 1], make the model with data_range=(0, 1).",
+                stacklevel=4,
+            )
         slack = 0.05 * (high - low)
         if x.min() < low - slack or x.max() > high + slack:
             warnings.warn(
