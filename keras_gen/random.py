@@ -357,7 +357,7 @@ def first_largest(x):
         1
     """
     x = ops.convert_to_tensor(x)
-    last = x.shape[-1] - 1
+    last = ops.shape(x)[-1] - 1
     places = ops.where(ops.equal(x, ops.max(x, axis=-1, keepdims=True)), ops.arange(last + 1, dtype="int32"), last)
     return ops.min(places, axis=-1)
 

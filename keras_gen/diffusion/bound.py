@@ -19,8 +19,8 @@ weights (Kingma et al. 2021),
 
     p(x_0 = k given x_t) = N(x_t; alpha k, sigma^2) / sum_j N(x_t; alpha j, sigma^2).                           (3)
 
-So (1) counts in nats of x_0 itself, and rises by
-nothing when steps are added: with more of them it falls, to the integral of (2) (Kingma et al. 2021, eq. 13 to 17).
+So (1) counts in nats of x_0 itself, and rises by nothing when steps are added: with more of them it falls, to the
+integral of (2) (Kingma et al. 2021, eq. 13 to 17).
 
 Reference:
     J. Ho et al., arXiv:2006.11239 (2020), equations 5 to 8, 13; A. Nichol, P. Dhariwal, arXiv:2102.09672 (2021); D.

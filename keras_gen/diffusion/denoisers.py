@@ -25,6 +25,7 @@ from keras import ops
 
 from keras_gen.diffusion.parametrisations import get_parametrisation
 from keras_gen.diffusion.schedules import LARGEST_LOG_SNR, Level, get_schedule
+from keras_gen.diffusion.schedules.base import ends_without_signal
 
 
 class Prediction(NamedTuple):
@@ -104,7 +105,7 @@ class Denoiser(Denoising, keras.layers.Layer):
         self.parametrisation, self.data_scale = parametrisation, data_scale
         self.rule = get_parametrisation(parametrisation, data_scale)
         self.learned_variance = bool(learned_variance)
-        if self.rule.needs_signal and self.schedule.alpha_sigma(1.0)[0] < 1e-6:
+        if self.rule.needs_signal and ends_without_signal(self.schedule):
             raise ValueError(
                 f"Expected parametrisation \"v\", \"x0\", \"velocity\" or \"edm\" with {self.schedule!r}, which ends "
                 f"without any signal: there the noise tells nothing of x_0. Received: {parametrisation!r}."

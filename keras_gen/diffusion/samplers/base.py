@@ -223,6 +223,7 @@ def get_sampler(sampler):
 
 
 def check_variable(variable):
+    """`variable`, if it names coordinates of slopes; ValueError for another."""
     if variable not in VARIABLES:
         raise ValueError(f"Expected `variable` as one of {VARIABLES}. Received: {variable!r}.")
     return variable

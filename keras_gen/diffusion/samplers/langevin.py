@@ -26,7 +26,7 @@ import keras
 import numpy as np
 
 from keras_gen.diffusion.samplers.base import Sampler, Turn, get_sampler, last_turn, levels
-from keras_gen.diffusion.schedules.base import check_number
+from keras_gen.diffusion.schedules.base import check_number, ends_without_signal
 from keras_gen.layers.shapes import positive_int
 
 
@@ -65,7 +65,7 @@ class AnnealedLangevin(Sampler):
 
     def turns(self, schedule, times):
         at, turns = levels(schedule, times), []
-        if at[0].alpha < 1e-6:
+        if ends_without_signal(schedule, times[0]):
             raise ValueError(
                 f"Expected a grid that begins with some signal, for x_t / alpha_t. Received: {schedule!r} at "
                 f"t={times[0]}. Take a schedule such as VarianceExploding(), or another sampler."

@@ -126,6 +126,11 @@ def is_steep(schedule, t):
     return bool(abs(schedule.derivatives(np.float64(t))[0]) > 1e3)
 
 
+def ends_without_signal(schedule, t=1.0):
+    """Whether alpha is as good as 0 at t, the last time by default: sigma / alpha and the noise in x_t tell nothing."""
+    return bool(schedule.alpha_sigma(np.float64(t))[0] < 1e-6)
+
+
 def get_schedule(schedule):
     """A `Schedule` from itself, from its name, or from what `keras.saving.serialize_keras_object` made of it."""
     from keras_gen.diffusion.schedules import NAMES

@@ -75,8 +75,7 @@ def _auction(value, price, epsilon, longest):
         is_row = ops.equal(rank[None, :], bidder[:, None] + 1)
         rows, bids = ops.sum(ops.where(is_row, place[None, :], 0), axis=1), ops.any(is_row, axis=1)
         profit = ops.take(value, rows, axis=0) - price[None, :]
-        best = ops.max(profit, axis=1)  # the first place of it: n is not known to a graph, in `first_largest`
-        choice = ops.min(ops.where(ops.equal(profit, best[:, None]), place[None, :], place[-1]), axis=1)
+        best, choice = ops.max(profit, axis=1), random.first_largest(profit)
         chosen = ops.equal(choice[:, None], place[None, :])
         second = ops.max(ops.where(chosen, -1e9, profit), axis=1)
         offers = ops.where(ops.logical_and(bids[:, None], chosen), (best - second + epsilon)[:, None], -1.0)

@@ -12,6 +12,7 @@ from keras import ops
 from keras_gen import diffusion, random
 from keras_gen.diffusion.inpainting import replacement
 from keras_gen.diffusion.samplers.base import LONGEST
+from keras_gen.diffusion.schedules.base import ends_without_signal
 from keras_gen.models import inputs
 
 FIRST = 2**30  # the key of the noise at t = 1 is folded with this, that of turn i with i
@@ -54,7 +55,7 @@ class DiffusionSampling:
     def _table(self, sampler, steps, grid, longest=LONGEST):
         times = diffusion.times(self.schedule, steps or self.steps_of_sampling, self.grid_of(sampler, grid))
         slopes = sampler.remembers == "slope" and sampler.variable == "ratio"
-        if slopes and self.schedule.alpha_sigma(times[0])[0] < 1e-6:
+        if slopes and ends_without_signal(self.schedule, times[0]):
             raise ValueError(
                 f'Expected a sampler in coordinates variable="rectified", such as Heun(variable="rectified"), with '
                 f"{self.schedule!r}, which ends without signal: sigma / alpha is infinite there. Received: {sampler!r}."
@@ -285,7 +286,7 @@ class DiffusionSampling:
         return self.unscaled(x / float(np.hypot(alpha, sigma)))
 
 
-def get_sampler(sampler, schedule=None):
+def get_sampler(sampler, schedule):
     """A `Sampler` or a `ProbabilityFlow`, from itself, its name or its serialized form.
 
     A name alone is in the coordinates that `schedule` asks for: where it ends without signal, "rectified".
@@ -296,11 +297,7 @@ def get_sampler(sampler, schedule=None):
         return sampler
     chosen = diffusion.get_sampler(sampler)
     free = isinstance(sampler, str) and "variable" in chosen.get_config()
-    return type(chosen)(variable="rectified") if free and _ends_without_signal(schedule) else chosen
-
-
-def _ends_without_signal(schedule):
-    return schedule is not None and schedule.alpha_sigma(np.float64(1.0))[0] < 1e-6
+    return type(chosen)(variable="rectified") if free and ends_without_signal(schedule) else chosen
 
 
 def _marks(turns, frames):
